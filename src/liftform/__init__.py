@@ -1,0 +1,3 @@
+"""liftform: one picture in, a clean, textured, checked 3D asset out."""
+
+__version__ = "0.1.0"

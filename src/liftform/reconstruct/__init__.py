@@ -1,0 +1,1 @@
+"""Capture -> asset: from what was understood to geometry."""

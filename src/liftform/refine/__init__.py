@@ -1,0 +1,1 @@
+"""Mesh -> Mesh: repair, simplify, unwrap, bake."""

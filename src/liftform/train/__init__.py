@@ -1,0 +1,1 @@
+"""The workshop of the networks (extra: train): rendering, data, loop, losses."""

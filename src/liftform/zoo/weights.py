@@ -1,0 +1,70 @@
+"""The table of network weights and the one place that opens them: sha256 checked, sessions cached."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import WeightsError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One row: file name inside ``liftform/weights``, sha256 of its bytes, licence, model card in docs/."""
+
+    file: str
+    sha256: str
+    licence: str
+    card: str
+
+
+def table() -> dict[str, Weights]:
+    """name -> row, read from ``weights/table.json`` (written by ``liftform train export``)."""
+    import json
+
+    text = (resources.files("liftform") / "weights" / "table.json").read_text(encoding="utf-8")
+    return {name: Weights(**row) for name, row in json.loads(text).items()}
+
+
+def path_of(name: str) -> Path:
+    """Where the file of ``name`` lies; raises WeightsError when there is no such row."""
+    rows = table()
+    if name not in rows:
+        raise WeightsError(f"no network named {name!r}", f"known: {', '.join(rows)}")
+    return Path(str(resources.files("liftform") / "weights" / rows[name].file))
+
+
+def verified_bytes(name: str) -> bytes:
+    """The network's bytes; raises WeightsError when the file is missing or its sha256 differs from the table's."""
+    path, row = path_of(name), table()[name]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: the weights of {name!r} are missing", "reinstall liftform") from error
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        raise WeightsError(f"{path}: the weights of {name!r} are damaged (sha256 differs)", "reinstall liftform")
+    return data
+
+
+@functools.cache
+def session(name: str, threads: int = 0) -> onnxruntime.InferenceSession:
+    """An onnxruntime CPU session of an embedded network, opened once in this process."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(verified_bytes(name), settings, providers=["CPUExecutionProvider"])
+
+
+def metadata(name: str, threads: int = 0) -> dict[str, Any]:
+    """The network's own settings, stored as strings in the ONNX file's metadata."""
+    return dict(session(name, threads).get_modelmeta().custom_metadata_map)

@@ -1,0 +1,127 @@
+"""Which backend serves which task: a dict of lazy names, so that naming a backend loads nothing.
+
+A backend is made by ``factory(options, runtime)`` and is one typed callable (estimator ``Capture -> Capture``,
+reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Two tasks take more than one thing and are called
+directly: ``load(source, options, runtime)`` and ``bake(mesh, dense, capture, options, runtime)``.
+
+Third parties add a backend through an entry point of the group ``liftform.backends``, named ``task.name``, whose value
+points at a ``Backend`` row: ``"mask.birefnet" = "my_package.mask:ROW"``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from ..errors import LiftformError, MissingExtraError, UsageError
+from ..recipe import suggest
+
+GROUP = "liftform.backends"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One row. factory and options are ``"module:name"``; extra is the pip extra that brings what it imports."""
+
+    factory: str
+    options: str
+    extra: str = ""
+
+
+#: task -> name -> row, in the order of the road; the first name of a task is its default.
+BACKENDS: dict[str, dict[str, Backend]] = {
+    "load": {"files": Backend("liftform.load:load", "liftform.load:LoadOptions")},
+    "mask": {"embedded": Backend("liftform.understand.mask:mask", "liftform.understand.mask:MaskOptions")},
+    "camera": {"embedded": Backend("liftform.understand.camera:camera", "liftform.understand.camera:CameraOptions")},
+    "object": {"embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions")},
+    "clean": {"solid": Backend("liftform.refine.clean:clean", "liftform.refine.clean:CleanOptions")},
+    "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
+    "unwrap": {"xatlas": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
+    "bake": {"projected": Backend("liftform.refine.bake:bake", "liftform.refine.bake:BakeOptions")},
+    "scale": {"floor": Backend("liftform.refine.scale:scale", "liftform.refine.scale:ScaleOptions")},
+}
+
+
+def tasks() -> list[str]:
+    """The tasks, in the order of the road."""
+    return list(BACKENDS)
+
+
+def names(task: str) -> list[str]:
+    """The backends of a task, the default first, third parties last; raises UsageError for an unknown task."""
+    return list(_rows(task))
+
+
+def default(task: str) -> str:
+    """The name of the backend that serves a task unless a recipe says otherwise."""
+    return names(task)[0]
+
+
+def factory(task: str, name: str = "") -> Any:
+    """What the row names, imported: a factory, or the function itself for load and bake.
+
+    Raises UsageError for an unknown task or name, MissingExtraError when an optional package is not installed.
+    """
+    row = _row(task, name)
+    return _imported(row.factory, row, f"{task}.{name or default(task)}")
+
+
+def options_class(task: str, name: str = "") -> type[Any]:
+    """The frozen dataclass of a backend's options; raises like ``factory``."""
+    row = _row(task, name)
+    cls = _imported(row.options, row, f"{task}.{name or default(task)}")
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise LiftformError(f"{row.options} is not a dataclass of options", "mend the backend's registration")
+    return cls
+
+
+def _row(task: str, name: str) -> Backend:
+    rows = _rows(task)
+    if name and name not in rows:
+        raise UsageError(f"no backend named {name!r} for {task!r}", suggest(name, list(rows)))
+    row = rows[name or next(iter(rows))]
+    return row if isinstance(row, Backend) else _row_behind(row)
+
+
+def _rows(task: str) -> dict[str, Backend | metadata.EntryPoint]:
+    """Our own rows first, so that a third party can add a name but not take one over."""
+    if task not in BACKENDS:
+        raise UsageError(f"no task named {task!r}", suggest(task, list(BACKENDS)))
+    return BACKENDS[task] | {n: e for n, e in _entry_points().get(task, {}).items() if n not in BACKENDS[task]}
+
+
+@functools.cache
+def _entry_points() -> dict[str, dict[str, metadata.EntryPoint]]:
+    """task -> name -> entry point of the installed packages; nothing of theirs is imported yet."""
+    found: dict[str, dict[str, metadata.EntryPoint]] = {}
+    for entry in metadata.entry_points(group=GROUP):
+        task, _, name = entry.name.partition(".")
+        found.setdefault(task, {})[name] = entry
+    return found
+
+
+def _row_behind(entry: metadata.EntryPoint) -> Backend:
+    """The row that a third party's entry point names."""
+    try:
+        row = entry.load()
+    except (ImportError, AttributeError) as error:
+        package = entry.dist.name if entry.dist else entry.value
+        raise MissingExtraError(f"the backend {entry.name!r} of {package} does not load ({error})") from error
+    if not isinstance(row, Backend):
+        raise LiftformError(f"the entry point {entry.name!r} must name a liftform Backend row, not {row!r}")
+    return row
+
+
+def _imported(target: str, row: Backend, what: str) -> Any:
+    """The object behind ``"module:name"``; a missing optional package becomes an error that names the extra."""
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        package = (error.name or module).split(".")[0]
+        remedy = f"pip install 'liftform[{row.extra}]'" if row.extra else f"pip install {package}"
+        raise MissingExtraError(f"{what} needs the package {package!r}, which is not installed", remedy) from error

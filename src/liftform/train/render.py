@@ -214,7 +214,7 @@ def random_light(rng: np.random.Generator) -> Light:
         (2.2 * share * warmth()).astype(np.float32),
         ((1 - share) * 1.15 * warmth()).astype(np.float32),
         ((1 - share) * rng.uniform(0.25, 1.0) * warmth()).astype(np.float32),
-        float(rng.choice([0.0, rng.uniform(0.02, 0.35)])),
+        float(rng.choice([0.0, rng.uniform(0.02, 0.25)])),
         float(np.exp(rng.uniform(np.log(6), np.log(120)))),
         float(np.exp(rng.normal(0.2, 0.2))),
     )
@@ -290,7 +290,7 @@ def _gloss(buffer: GBuffer, camera: Camera, light: Light, inside: NDArray[np.boo
 
     top = np.array([0.0, 0.9, 0.436])
     shine = lobe(light.sun, light.shininess)[:, None] * light.sun_colour * 2
-    return (shine + lobe(top, light.shininess / 4)[:, None] * light.sky_colour * 0.6).astype(np.float32)
+    return (shine + lobe(top, light.shininess / 4)[:, None] * light.sky_colour * 0.3).astype(np.float32)
 
 
 def surface_from_glb(path: str) -> tuple[Surface, Any]:

@@ -1,0 +1,312 @@
+"""The straight road from a picture to an asset: ``make(source, recipe) -> Result``, and the recipe it follows."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from .capture import Capture
+from .errors import OutputError, UsageError
+from .recipe import build, read_toml, suggest
+from .runtime import Progress, Runtime, silent
+from .zoo import registry
+
+if TYPE_CHECKING:
+    from .assets import Mesh
+    from .report import Report
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The stages that report a time and progress, in order.
+STAGES = (*registry.tasks(), "report")
+
+
+def make(
+    source: Any, recipe: Recipe | str | Path | None = None, *, progress: Progress = silent, **options: Any
+) -> Result:
+    """One picture in, a clean, textured, checked mesh out.
+
+    source: a path, a PIL image, or an array (H, W[, 1, 3 or 4]) of uint8, uint16 or floats in [0, 1].
+    recipe: a Recipe or the path of a TOML file. options: flat keywords that win over the recipe, see docs/recipes.md:
+    ``make("chair.jpg", height=0.45, faces=5000)``. progress receives (stage, fraction).
+
+    Returns a Result whose mesh is textured, watertight, upright and on the floor, front to +Z, in metres when a height
+    was given. Raises the errors of ``liftform.errors``: UsageError, InputError, WeightsError, ReconstructionError.
+    """
+    road = Road.of(recipe, progress, options)
+    capture = road.load(source)
+    capture = road.understand(capture)
+    dense = road.reconstruct(capture)
+    mesh = road.refine(dense, capture)
+    return road.report(mesh, capture)
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a recipe says about one task: the backend's name and its frozen options."""
+
+    backend: str
+    options: Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a result besides the picture. Frozen; equal recipes give equal bytes.
+
+    seed feeds every random choice; threads = 0 lets the libraries choose; sections: task -> Section, always complete.
+    """
+
+    seed: int = 0
+    threads: int = 0
+    sections: Mapping[str, Section] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Fill in the sections that were left out."""
+        whole = {task: self.sections.get(task) or _section(task, {}, "recipe") for task in registry.tasks()}
+        object.__setattr__(self, "sections", whole)
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **options: Any) -> Recipe:
+        """The recipe in a TOML file; flat keywords win over it.
+
+        Raises InputNotFoundError, or UsageError naming the file and the unknown or wrong key.
+        """
+        return cls.from_tables(read_toml(path), str(path)).with_options(**options)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Recipe:
+        """The default recipe changed by flat keywords: ``Recipe.from_options(height=0.45, seed=1)``."""
+        return cls().with_options(**options)
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any], where: str = "recipe") -> Recipe:
+        """From plain tables as in TOML: ``{"seed": 1, "simplify": {"backend": "quadric", "faces": 5000}}``."""
+        plain = {key: value for key, value in tables.items() if key in ("seed", "threads")}
+        sections = {}
+        for task, values in tables.items():
+            if task in plain:
+                continue
+            if task not in registry.BACKENDS:
+                raise UsageError(
+                    f"unknown section {task!r} in {where}", suggest(task, [*registry.tasks(), "seed", "threads"])
+                )
+            if not isinstance(values, Mapping):
+                raise UsageError(f"{task!r} in {where} must be a table, not {values!r}", f"write [{task}]")
+            sections[task] = _section(task, values, where)
+        return replace(cls(sections=sections), **_general(plain, where))
+
+    def with_options(self, *, backends: Mapping[str, str] | None = None, **options: Any) -> Recipe:
+        """A copy changed by flat keywords; ``backends`` maps tasks to backends' names. Raises UsageError."""
+        sections = {
+            **self.sections,
+            **{t: _section(t, {"backend": b}, "backends") for t, b in (backends or {}).items()},
+        }
+        general = _general({k: options.pop(k) for k in ("seed", "threads") if k in options}, "options")
+        known = keywords({task: s.backend for task, s in sections.items()})
+        for word, value in options.items():
+            if word not in known:
+                raise UsageError(f"unknown option {word!r}", suggest(word, [*known, "seed", "threads", "backends"]))
+            task, name = known[word]
+            old = sections[task]
+            sections[task] = replace(old, options=_changed(old.options, name, value, task))
+        return replace(self, sections=sections, **general)
+
+    def to_tables(self) -> dict[str, Any]:
+        """Plain, JSON-ready tables that ``from_tables`` reads back."""
+        tables: dict[str, Any] = {"seed": self.seed, "threads": self.threads}
+        for task, section in self.sections.items():
+            tables[task] = {"backend": section.backend, **_plain(dataclasses.asdict(section.options))}
+        return tables
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with anything that decides the result; threads do not."""
+        tables = {key: value for key, value in self.to_tables().items() if key != "threads"}
+        return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``make`` gives: the finished mesh (world frame), what was learned of the picture, and the report."""
+
+    mesh: Mesh
+    capture: Capture
+    report: Report
+    recipe: Recipe
+
+    def save(self, path: str | Path, report: bool = True, preview: bool = True) -> list[Path]:
+        """Write the asset, ``<stem>.report.json`` and ``<stem>.preview.png``: all of them whole, or none.
+
+        The suffix chooses the format (.glb .obj .ply .stl). Returns the paths written, the asset first.
+        Raises OutputError, and nothing is left behind.
+        """
+        from .export import save
+
+        path = checked_target(path)
+        with staged(path.parent, protect=Path(self.capture.photo.source)) as folder:
+            save(self.mesh, folder / path.name)
+            if report:
+                (folder / f"{path.stem}.report.json").write_text(self.report.to_json(), encoding="utf-8")
+            if preview:
+                self.report.save_preview(folder / f"{path.stem}.preview.png")
+            written = sorted(p.name for p in folder.iterdir() if p.name != path.name)
+        return [path.parent / name for name in (path.name, *written)]
+
+
+@dataclass(frozen=True)
+class Road:
+    """The stages of one recipe, ready to be walked one by one; ``times`` gathers seconds per stage."""
+
+    recipe: Recipe
+    runtime: Runtime
+    times: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recipe: Recipe | str | Path | None, progress: Progress, options: Mapping[str, Any]) -> Road:
+        """The road of a recipe (or its file, or the default one) changed by flat options."""
+        base = recipe if isinstance(recipe, Recipe) else Recipe.from_toml(recipe) if recipe else Recipe()
+        final = base.with_options(**options)
+        return cls(final, Runtime(final.seed, final.threads, progress))
+
+    def load(self, source: Any) -> Capture:
+        """A picture from any source as a Capture."""
+        capture: Capture = self._run(
+            "load", registry.factory("load", self._name("load")), source, *self._settings("load")
+        )
+        return capture
+
+    def understand(self, capture: Capture) -> Capture:
+        """Find the foreground and the camera."""
+        return self._stage("camera", self._stage("mask", capture))
+
+    def reconstruct(self, capture: Capture) -> Mesh:
+        """A dense closed mesh in the view frame."""
+        mesh: Mesh = self._stage("object", capture)
+        return mesh
+
+    def refine(self, dense: Mesh, capture: Capture) -> Mesh:
+        """One clean component, simplified, unwrapped, textured, standing on the floor."""
+        dense = self._stage("clean", dense)
+        mesh = self._stage("unwrap", self._stage("simplify", dense))
+        bake = registry.factory("bake", self._name("bake"))
+        mesh = self._run("bake", bake, mesh, dense, capture, *self._settings("bake"))
+        finished: Mesh = self._stage("scale", mesh)
+        return finished
+
+    def report(self, mesh: Mesh, capture: Capture) -> Result:
+        """Check the mesh and gather what was decided, seen and invented."""
+        from .report import report
+
+        facts = self._run("report", report, mesh, capture, self.times)
+        return Result(mesh, capture, facts, self.recipe)
+
+    def _stage(self, task: str, thing: Any) -> Any:
+        """Make the task's backend and call it; opening a network counts as part of the stage."""
+        factory = registry.factory(task, self._name(task))
+        return self._run(task, lambda: factory(*self._settings(task))(thing))
+
+    def _name(self, task: str) -> str:
+        return self.recipe.sections[task].backend
+
+    def _settings(self, task: str) -> tuple[Any, Runtime]:
+        return self.recipe.sections[task].options, self.runtime
+
+    def _run(self, stage: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call one stage between two progress events, and note its seconds."""
+        self.runtime.progress(stage, 0.0)
+        start = time.perf_counter()
+        result = call(*args, **kwargs)
+        self.times[stage] = time.perf_counter() - start
+        self.runtime.progress(stage, 1.0)
+        return result
+
+
+def keywords(backends: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """flat keyword -> (task, field) of the chosen backends' options (the defaults' where none is chosen)."""
+    return {
+        f.metadata["keyword"]: (task, f.name)
+        for task in registry.tasks()
+        for f in dataclasses.fields(registry.options_class(task, (backends or {}).get(task, "")))
+        if f.metadata.get("keyword")
+    }
+
+
+def checked_target(path: str | Path) -> Path:
+    """The path of an asset that can be written there; raises OutputError saying what is in the way."""
+    from .export import check_suffix
+
+    path = Path(path)
+    check_suffix(path)
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder, not a file", "give the asset a name, as in chair.glb")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist", "create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: the folder {path.parent} is not writable", "choose another target")
+    return path
+
+
+@contextmanager
+def staged(target: Path, protect: Path | None = None) -> Iterator[Path]:
+    """A hidden folder inside ``target``: what is written there moves into ``target`` at the end, together or not at all.
+
+    ``protect`` is never overwritten (the input picture). Raises OutputError when the disk refuses.
+    """
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".liftform-", dir=target))
+        yield folder
+        finished = sorted(folder.iterdir())
+        for file in finished:
+            if protect and (target / file.name).exists() and protect.exists() and protect.samefile(target / file.name):
+                raise OutputError(f"{protect}: the input picture would be overwritten", "choose another name or folder")
+        for file in finished:
+            os.replace(file, target / file.name)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot write there ({error.strerror or error})", "free space or choose another target"
+        ) from error
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _section(task: str, values: Mapping[str, Any], where: str) -> Section:
+    backend = values.get("backend", "") or registry.default(task)
+    if not isinstance(backend, str):
+        raise UsageError(
+            f"{task}.backend in {where} must be a name, not {backend!r}", f"known: {', '.join(registry.names(task))}"
+        )
+    rest = {key: value for key, value in values.items() if key != "backend"}
+    return Section(backend, build(registry.options_class(task, backend), rest, f"[{task}] of {where}"))
+
+
+def _general(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """seed and threads, checked."""
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise UsageError(f"{key} in {where} must be a whole number from 0 up, not {value!r}")
+    return dict(values)
+
+
+def _changed(options: Any, name: str, value: Any, task: str) -> Any:
+    """Options with one field replaced, checked as if they had been read from a file."""
+    values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
+    return build(type(options), {**values, name: value}, task)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths as text, tuples as lists, so that JSON and TOML can hold them; fields that are None are left out."""
+    as_text = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in as_text.items() if v is not None}

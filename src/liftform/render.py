@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,7 +29,7 @@ _HEADLIGHT = np.array([-0.40, -0.55, -0.73], np.float32)
 #: Corners bent more than 40 degrees (this is the cosine) from their face are shaded flat: boxes keep their edges.
 _CREASE_COS = 0.766
 #: Neighbouring pixels that differ by more than this (linear) are refined when supersampling.
-_EDGE = 0.02
+_EDGE = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ class Hits:
 
     face (N,) int32, -1 where nothing was met. barycentric (N, 3) float32, weights of the face's corners.
     distance (N,) float32 in lengths of the ray's direction, infinite where nothing was met.
+    front (N,) bool: whether the face's outside was met.
     """
 
     face: NDArray[np.int32]
     barycentric: FloatArray
     distance: FloatArray
+    front: NDArray[np.bool_]
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -51,7 +53,7 @@ class Hits:
 
     def at(self, index: NDArray[Any]) -> Hits:
         """The hits of some of the rays (boolean mask or indices)."""
-        return Hits(self.face[index], self.barycentric[index], self.distance[index])
+        return Hits(self.face[index], self.barycentric[index], self.distance[index], self.front[index])
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,13 @@ class Scene:
         d = np.ascontiguousarray(directions, np.float32)
         o = np.ascontiguousarray(np.broadcast_to(np.asarray(origins) - self._centre, d.shape), np.float32)
         if len(d) == 0:
-            return Hits(np.zeros(0, np.int32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
+            none = np.zeros(0, np.float32)
+            return Hits(none.astype(np.int32), np.zeros((0, 3), np.float32), none, none.astype(bool))
         raw = self._tree.run(o, d, output=True)
         face = raw["primID"].astype(np.int32, copy=False)
         bary = np.stack([1.0 - raw["u"] - raw["v"], raw["u"], raw["v"]], -1)
-        return Hits(face, bary, np.where(face >= 0, raw["tfar"], np.float32(np.inf)))
+        front = np.einsum("ij,ij->i", raw["Ng"], d) < 0
+        return Hits(face, bary, np.where(face >= 0, raw["tfar"], np.float32(np.inf)), front)
 
     def occluded(self, origins: NDArray[np.floating], directions: NDArray[np.floating]) -> NDArray[np.bool_]:
         """(N,): whether each ray meets the mesh at all; quicker than cast."""
@@ -112,8 +116,7 @@ class Scene:
     def interpolate(self, values: NDArray[np.floating], hits: Hits) -> FloatArray:
         """Values per vertex (V,) or (V, C), or per corner (F, 3, C), at hits that all found something."""
         corners = values[hits.face] if values.ndim == 3 else values[self.mesh.faces[hits.face]]
-        weights = hits.barycentric if corners.ndim == 2 else hits.barycentric[:, :, None]
-        return np.asarray((corners * weights).sum(1), np.float32)
+        return np.asarray(np.einsum("ij...,ij->i...", corners, hits.barycentric), np.float32)
 
     @functools.cached_property
     def corner_normals(self) -> FloatArray:
@@ -161,25 +164,34 @@ class Scene:
             raise UsageError(f"no shading named {shading!r}", f"known: {', '.join(get_args(Shading))}")
         x, y = _covered_pixels(self.mesh, camera)
         hits = self.cast(camera.position, _directions(camera, x + 0.5, y + 0.5))
-        color = self._shaded(hits, camera, shading)
-        if supersample > 1:
-            _refine_edges(self, camera, shading, supersample, (x, y), color)
-        return _assembled(self, camera, background, (x, y), hits, color)
-
-    def _shaded(self, hits: Hits, camera: Camera, shading: Shading) -> FloatArray:
-        """Premultiplied linear RGBA (N, 4) of the hits; zero where nothing was met."""
-        out = np.zeros((len(hits.face), 4), np.float32)
         found = np.flatnonzero(hits.found)
         met = hits.at(found)
-        if len(found):
-            out[found, :3] = self._color(met, camera, shading)
-            out[found, 3] = 1.0
+        normals = self._camera_normals(met, camera)
+        color = np.zeros((len(x), 4), np.float32)
+        color[found] = self._shaded(met, normals, camera, shading)
+        if supersample > 1:
+            _refine_edges(self, camera, shading, supersample, (x, y), color)
+        picture = np.broadcast_to(_encoded(np.zeros((1, 4), np.float32), background), (camera.height, camera.width, 4))
+        image = _placed(picture.copy(), (y, x), _encoded(color, background))
+        at, shape = (y[found], x[found]), (camera.height, camera.width)
+        return Rendering(
+            image=image,
+            depth=_placed(np.full(shape, np.nan, np.float32), at, met.distance),
+            normals=_placed(np.zeros((*shape, 3), np.float32), at, normals),
+            face=_placed(np.full(shape, -1, np.int32), at, met.face),
+            barycentric=_placed(np.zeros((*shape, 3), np.float32), at, met.barycentric),
+        )
+
+    def _shaded(self, hits: Hits, normals: FloatArray, camera: Camera, shading: Shading) -> FloatArray:
+        """Opaque linear RGBA (N, 4) of hits that all found something; normals in the camera frame."""
+        out = np.ones((len(hits.face), 4), np.float32)
+        out[:, :3] = self._color(hits, np.where(hits.front[:, None], normals, -normals), camera, shading)
         return out
 
-    def _color(self, hits: Hits, camera: Camera, shading: Shading) -> FloatArray:
+    def _color(self, hits: Hits, normals: FloatArray, camera: Camera, shading: Shading) -> FloatArray:
+        """Linear RGB (N, 3); normals on the side that the camera sees."""
         if shading == "unlit":
             return self.base_color_linear(hits)
-        normals = _facing(self._camera_normals(hits, camera), hits, camera, self)
         if shading == "normals":
             return srgb_to_linear(normals * np.array([0.5, -0.5, -0.5], np.float32) + 0.5)
         light = _light(normals, camera, strength=0.7 if shading == "textured" else 1.0)[:, None]
@@ -302,16 +314,10 @@ def _covered_pixels(mesh: Mesh, camera: Camera) -> tuple[NDArray[np.int64], NDAr
 
 def _directions(camera: Camera, x_px: NDArray[np.floating], y_px: NDArray[np.floating]) -> FloatArray:
     """World directions (N, 3), one unit of z-depth long, through points of the picture."""
-    d = np.stack([(x_px - camera.cx) / camera.fx, (y_px - camera.cy) / camera.fy, np.ones(len(x_px))], -1)
-    return np.asarray(d @ camera.world_from_camera[:3, :3].T, np.float32)
-
-
-def _facing(normals: FloatArray, hits: Hits, camera: Camera, scene: Scene) -> FloatArray:
-    """Camera-frame normals turned to the side of the face that the camera sees."""
-    corners = scene.mesh.vertices[scene.mesh.faces[hits.face]].astype(np.float32)
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    away = ((corners[:, 0] - camera.position.astype(np.float32)) * flat).sum(1) > 0
-    return np.where(away[:, None], -normals, normals)
+    right, down, forward = camera.world_from_camera[:3, :3].T.astype(np.float32)
+    x = ((x_px - camera.cx) / camera.fx).astype(np.float32)
+    y = ((y_px - camera.cy) / camera.fy).astype(np.float32)
+    return np.stack([x * right[k] + (y * down[k] + forward[k]) for k in range(3)], -1)
 
 
 def _light(normals: FloatArray, camera: Camera, strength: float) -> FloatArray:
@@ -347,7 +353,9 @@ def _refine_edges(
     total = np.zeros((len(chosen), 4), np.float32)
     for dx, dy in _subpixels(supersample):
         hits = scene.cast(camera.position, _directions(camera, x[chosen] + dx, y[chosen] + dy))
-        total += scene._shaded(hits, camera, shading)
+        found = np.flatnonzero(hits.found)
+        met = hits.at(found)
+        total[found] += scene._shaded(met, scene._camera_normals(met, camera), camera, shading)
     color[chosen] = total / supersample**2
 
 
@@ -356,39 +364,16 @@ def _subpixels(supersample: int) -> Iterator[tuple[float, float]]:
     return ((float(dx), float(dy)) for dy in steps for dx in steps)
 
 
-def _assembled(
-    scene: Scene,
-    camera: Camera,
-    background: Color | None,
-    pixels: tuple[NDArray[np.int64], NDArray[np.int64]],
-    hits: Hits,
-    color: FloatArray,
-) -> Rendering:
-    """The full-size maps from what was found at some pixels."""
-    x, y = pixels
-    shape = (camera.height, camera.width)
-    empty = Rendering(
-        image=np.zeros((*shape, 4), np.float32),
-        depth=np.full(shape, np.nan, np.float32),
-        normals=np.zeros((*shape, 3), np.float32),
-        face=np.full(shape, -1, np.int32),
-        barycentric=np.zeros((*shape, 3), np.float32),
-    )
-    empty.image[y, x] = color
-    met = hits.at(hits.found)
-    at = (y[hits.found], x[hits.found])
-    empty.depth[at] = met.distance
-    empty.normals[at] = scene._camera_normals(met, camera)
-    empty.face[at] = met.face
-    empty.barycentric[at] = met.barycentric
-    return replace(empty, image=_encoded(empty.image, background))
+def _placed(picture: Any, at: tuple[NDArray[np.int64], NDArray[np.int64]], values: Any) -> Any:
+    """``picture`` (H, W, ...) with ``values`` written at (rows, columns)."""
+    picture[at] = values
+    return picture
 
 
 def _encoded(premultiplied_linear: FloatArray, background: Color | None) -> FloatArray:
-    """Premultiplied linear RGBA (H, W, 4) to sRGB straight alpha, or over an opaque background."""
-    color, alpha = premultiplied_linear[..., :3], premultiplied_linear[..., 3:]
+    """Premultiplied linear RGBA (N, 4) to sRGB straight alpha, or over an opaque background."""
+    color, alpha = premultiplied_linear[:, :3], premultiplied_linear[:, 3:]
     if background is not None:
         color = color + (1 - alpha) * srgb_to_linear(np.array(background, np.float32))
         alpha = np.ones_like(alpha)
-    straight = np.where(alpha > 0, color / np.maximum(alpha, 1e-6), 0.0)
-    return np.concatenate([linear_to_srgb(straight), alpha], -1)
+    return np.concatenate([linear_to_srgb(color / np.maximum(alpha, np.float32(1e-6))), alpha], -1)

@@ -259,7 +259,7 @@ def checked_target(path: str | Path) -> Path:
 
 @contextmanager
 def staged(target: Path, protect: Path | None = None) -> Iterator[Path]:
-    """A hidden folder inside ``target``: what is written there moves into ``target`` at the end, together or not at all.
+    """A hidden folder inside ``target``: what is written there moves up at the end, all or nothing.
 
     ``protect`` is never overwritten (the input picture). Raises OutputError when the disk refuses.
     """

@@ -1,0 +1,150 @@
+"""``liftform make``: pictures in, assets, reports and previews out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .. import batch
+from ..errors import LiftformError, OutputError, UsageError
+from ..pipeline import Recipe, checked_target
+from . import terminal
+from .arguments import Parser, add_common, add_options, given_options
+
+TURNTABLES = ("webp", "mp4")
+
+
+def parser() -> Parser:
+    """The arguments of ``liftform make``."""
+    p = Parser(prog="liftform make", description="Lift pictures of objects into clean, textured, checked 3D assets.")
+    p.add_argument(
+        "pictures", nargs="+", type=Path, metavar="picture", help="JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC, AVIF"
+    )
+    p.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE|FOLDER/",
+        help="the asset (.glb .obj .ply .stl) or a folder (default: beside each picture, as GLB)",
+    )
+    p.add_argument("--format", default="glb", metavar="SUFFIX", help="format inside a folder (default: glb)")
+    p.add_argument("--report", action=argparse.BooleanOptionalAction, default=True, help="write NAME.report.json")
+    p.add_argument("--preview", action=argparse.BooleanOptionalAction, default=True, help="write NAME.preview.png")
+    p.add_argument("--turntable", metavar="FILE|webp|mp4", help="also write an animation, here or as NAME.turntable.…")
+    p.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML recipe; flags win over it")
+    p.add_argument(
+        "--backend", action="append", default=[], metavar="TASK=NAME", help="choose another backend for a task"
+    )
+    p.add_argument(
+        "--seed", type=int, default=argparse.SUPPRESS, metavar="N", help="feeds every random choice (default: 0)"
+    )
+    p.add_argument("--threads", type=int, default=argparse.SUPPRESS, metavar="N", help="0 lets the libraries choose")
+    p.add_argument("--jobs", type=int, default=1, metavar="N", help="work on several pictures at once (default: 1)")
+    p.add_argument("--resume", action="store_true", help="skip pictures whose asset is newer and from the same recipe")
+    add_common(p)
+    add_options(p)
+    return p
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make every picture; one that fails does not stop the others. Returns the exit code of the first failure."""
+    recipe = _recipe(args)
+    jobs, extras = _jobs(args), _extras(args)
+    failed = []
+    with _folders(jobs), terminal.progress(len(jobs), shown=not (args.quiet or args.json)) as bar:
+        for outcome in batch.run(jobs, recipe, extras, args.jobs, args.resume, bar):
+            bar.next()
+            if outcome.error:
+                failed.append(outcome)
+                _complain(outcome.error, args.verbose)
+            elif not args.quiet:
+                _tell(outcome, args.json, brief=len(jobs) > 1 and not args.verbose)
+    if failed and len(jobs) > 1:
+        names = ", ".join(str(outcome.job.source) for outcome in failed)
+        print(f"liftform: {len(failed)} of {len(jobs)} pictures failed: {names}", file=sys.stderr)
+    return failed[0].error.exit_code if failed and failed[0].error else 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    base = Recipe.from_toml(args.recipe) if args.recipe else Recipe()
+    general = {word: getattr(args, word) for word in ("seed", "threads") if hasattr(args, word)}
+    backends = dict(_pair(text) for text in args.backend)
+    return base.with_options(backends=backends, **general, **given_options(args))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    task, found, name = text.partition("=")
+    if not found:
+        raise UsageError(f"--backend {text!r} must read task=name", "as in --backend mask=embedded")
+    return task, name
+
+
+def _jobs(args: argparse.Namespace) -> list[batch.Job]:
+    """Who is written where; what can be seen to fail is refused before any work."""
+    suffix = "." + args.format.lstrip(".")
+    if args.output is None:
+        return batch.plan(args.pictures, suffix=suffix)
+    output = Path(args.output)
+    if args.output.endswith(("/", os.sep)) or output.is_dir():
+        return batch.plan(args.pictures, output, suffix)
+    if len(args.pictures) > 1:
+        raise UsageError(
+            f"-o {args.output} names one file for {len(args.pictures)} pictures", "give a folder: -o assets/"
+        )
+    return [batch.Job(args.pictures[0], checked_target(output))]
+
+
+@contextmanager
+def _folders(jobs: list[batch.Job]) -> Iterator[None]:
+    """Create the folder that was asked for; take it away again if nothing came to lie in it."""
+    created = []
+    for folder in {job.target.parent for job in jobs if not job.target.parent.exists()}:
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot create this folder ({error.strerror})", "choose another") from error
+        created.append(folder)
+    try:
+        yield
+    finally:
+        for folder in created:
+            with suppress(OSError):  # not empty: something was made
+                folder.rmdir()
+
+
+def _extras(args: argparse.Namespace) -> batch.Extras:
+    turntable = args.turntable or ""
+    if turntable and turntable not in TURNTABLES:
+        if Path(turntable).suffix[1:] not in TURNTABLES:
+            raise UsageError(f"--turntable {turntable} must be webp, mp4 or a file of that kind", "as in turn.webp")
+        if len(args.pictures) > 1:
+            raise UsageError("--turntable names one file for several pictures", "say --turntable webp")
+    return batch.Extras(args.report, args.preview, turntable)
+
+
+def _tell(outcome: batch.Outcome, as_json: bool, brief: bool) -> None:
+    """What was made, on stdout: JSON, one line, or the report's table and the files."""
+    job = outcome.job
+    if as_json:
+        files = [str(path) for path in outcome.written]
+        line = {"source": str(job.source), "target": str(job.target), "state": outcome.state, "files": files}
+        print(json.dumps({**line, "report": outcome.report}), flush=True)
+    elif outcome.state == "skipped":
+        print(f"{job.target}  (already made)", flush=True)
+    elif brief:
+        print(f"{job.source} -> {job.target}", flush=True)
+    else:
+        terminal.show_report(outcome.report)
+        print("\n".join(str(path) for path in outcome.written), flush=True)
+
+
+def _complain(error: LiftformError, verbose: bool) -> None:
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"liftform: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from .assets import FloatArray, Mesh
 from .camera import Camera
 from .conventions import linear_to_srgb, srgb_to_linear
 from .errors import UsageError
+from .topology import merge_map
 
 Shading = Literal["textured", "clay", "normals", "seen", "unlit"]
 Color = tuple[float, float, float]
@@ -271,9 +272,9 @@ def smooth_normals(mesh: Mesh) -> FloatArray:
     """Area-weighted unit vertex normals (V, 3); vertices at the same position (texture seams) share theirs."""
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    place = _same_place(mesh.vertices)
+    first, place = merge_map(mesh.vertices)
     index = place[mesh.faces].ravel()
-    total = np.stack([np.bincount(index, np.repeat(weighted[:, k], 3), len(place)) for k in range(3)], -1)
+    total = np.stack([np.bincount(index, np.repeat(weighted[:, k], 3), len(first)) for k in range(3)], -1)
     return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30), np.float32)[place]
 
 
@@ -288,16 +289,6 @@ def sample_bilinear(texture: FloatArray, uv: NDArray[np.floating]) -> FloatArray
     above = flat[top + left] * (1 - fx) + flat[top + right] * fx
     below = flat[bottom + left] * (1 - fx) + flat[bottom + right] * fx
     return np.asarray(above * (1 - fy) + below * fy, np.float32)
-
-
-def _same_place(vertices: FloatArray) -> NDArray[np.int64]:
-    """(V,): for every vertex the first vertex (in sorted order) at exactly the same position."""
-    order = np.lexsort(vertices.T)
-    new = np.ones(len(order), bool)
-    new[1:] = (vertices[order[1:]] != vertices[order[:-1]]).any(1)
-    first = np.empty(len(order), np.int64)
-    first[order] = order[np.flatnonzero(new)][np.cumsum(new) - 1]
-    return first
 
 
 def _covered_pixels(mesh: Mesh, camera: Camera) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -376,4 +367,5 @@ def _encoded(premultiplied_linear: FloatArray, background: Color | None) -> Floa
     if background is not None:
         color = color + (1 - alpha) * srgb_to_linear(np.array(background, np.float32))
         alpha = np.ones_like(alpha)
-    return np.concatenate([linear_to_srgb(color / np.maximum(alpha, np.float32(1e-6))), alpha], -1)
+    straight = np.asarray(color / np.maximum(alpha, 1e-6), np.float32)
+    return np.concatenate([linear_to_srgb(straight), alpha], -1)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LiftformError
-from .pipeline import Recipe, checked_target, make
+from .pipeline import Recipe, make
 from .runtime import Progress, silent
+
+#: Kinds of animation.
+TURNTABLES = ("webp", "gif", "mp4")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Extras:
-    """What is written beside each asset. turntable: "", "webp" or "mp4"."""
+    """What is written beside each asset. turntable: "", a kind (beside it), or the path of such a file."""
 
     report: bool = True
     preview: bool = True
@@ -106,10 +109,12 @@ def is_done(job: Job, recipe: Recipe) -> bool:
 def _one(job: Job, recipe: Recipe, extras: Extras, resume: bool, progress: Progress) -> Outcome:
     if resume and is_done(job, recipe):
         return Outcome(job, "skipped")
+    from .export import check_target
+
     try:
-        checked_target(job.target)
+        check_target(job.target)
         result = make(job.source, recipe, progress=progress)
-        written = result.save(job.target, extras.report, extras.preview, extras.turntable)
+        written = result.save(job.target, extras.report, extras.preview, _turntable(job.target, extras.turntable))
         return Outcome(job, "made", tuple(written), result.report.to_dict())
     except LiftformError as error:
         return Outcome(job, "failed", error=error)
@@ -117,6 +122,13 @@ def _one(job: Job, recipe: Recipe, extras: Extras, resume: bool, progress: Progr
         wrapped = LiftformError(f"{job.source}: unexpected {type(error).__name__}: {error}", "please report it")
         wrapped.__cause__ = error
         return Outcome(job, "failed", error=wrapped)
+
+
+def _turntable(target: Path, wanted: str) -> Path | None:
+    """The animation's file: as given, or beside the asset when only its kind is given."""
+    if not wanted:
+        return None
+    return target.with_name(f"{target.stem}.turntable.{wanted}") if wanted in TURNTABLES else Path(wanted)
 
 
 def _key(path: Path) -> str:

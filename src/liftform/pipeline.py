@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -29,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 #: The stages that report a time and progress, in order.
-STAGES = (*registry.tasks(), "report")
+STAGES = (*(task for task in registry.tasks() if task != "export"), "report")
 
 
 def make(
@@ -145,23 +142,44 @@ class Result:
     report: Report
     recipe: Recipe
 
-    def save(self, path: str | Path, report: bool = True, preview: bool = True) -> list[Path]:
+    def save(
+        self, path: str | Path, report: bool = True, preview: bool = True, turntable: str | Path | None = None
+    ) -> list[Path]:
         """Write the asset, ``<stem>.report.json`` and ``<stem>.preview.png``: all of them whole, or none.
 
-        The suffix chooses the format (.glb .obj .ply .stl). Returns the paths written, the asset first.
-        Raises OutputError, and nothing is left behind.
+        The suffix chooses the format (.glb .obj .ply .stl). turntable: the file of an animation (.webp or .mp4).
+        Returns the paths written, the asset first. Raises OutputError, and nothing is left behind.
         """
-        from .export import save
+        from .export import check_target, write_whole
 
-        path = checked_target(path)
-        with staged(path.parent, protect=Path(self.capture.photo.source)) as folder:
-            save(self.mesh, folder / path.name)
-            if report:
-                (folder / f"{path.stem}.report.json").write_text(self.report.to_json(), encoding="utf-8")
-            if preview:
-                self.report.save_preview(folder / f"{path.stem}.preview.png")
-            written = sorted(p.name for p in folder.iterdir() if p.name != path.name)
-        return [path.parent / name for name in (path.name, *written)]
+        path = check_target(path)
+        encoded = registry.factory("export", self.recipe.sections["export"].backend)
+        files: dict[Path, bytes] = encoded(self.mesh, path, self.recipe.sections["export"].options)
+        if report:
+            files[path.with_name(f"{path.stem}.report.json")] = self._report_json().encode()
+        if preview:
+            files[path.with_name(f"{path.stem}.preview.png")] = self._preview_png()
+        _spare_the_input(Path(self.capture.photo.source), files)
+        extra = [self._animated(turntable)] if turntable else []
+        return sorted([*write_whole(files), *extra], key=lambda file: file != path)
+
+    def _report_json(self) -> str:
+        """The report, and the recipe that led to it."""
+        recipe = {"recipe": self.recipe.to_tables(), "recipe_digest": self.recipe.digest}
+        return json.dumps({**self.report.to_dict(), **recipe}, indent=2) + "\n"
+
+    def _animated(self, path: str | Path) -> Path:
+        from .preview import turntable
+
+        turntable(self.mesh, path)
+        return Path(path)
+
+    def _preview_png(self) -> bytes:
+        from .preview import preview_image
+
+        buffer = io.BytesIO()
+        preview_image(self.capture.photo, self.mesh).save(buffer, format="PNG", compress_level=4)
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -242,44 +260,11 @@ def keywords(backends: Mapping[str, str] | None = None) -> dict[str, tuple[str, 
     }
 
 
-def checked_target(path: str | Path) -> Path:
-    """The path of an asset that can be written there; raises OutputError saying what is in the way."""
-    from .export import check_suffix
-
-    path = Path(path)
-    check_suffix(path)
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder, not a file", "give the asset a name, as in chair.glb")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist", "create it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{path}: the folder {path.parent} is not writable", "choose another target")
-    return path
-
-
-@contextmanager
-def staged(target: Path, protect: Path | None = None) -> Iterator[Path]:
-    """A hidden folder inside ``target``: what is written there moves up at the end, all or nothing.
-
-    ``protect`` is never overwritten (the input picture). Raises OutputError when the disk refuses.
-    """
-    folder = None
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".liftform-", dir=target))
-        yield folder
-        finished = sorted(folder.iterdir())
-        for file in finished:
-            if protect and (target / file.name).exists() and protect.exists() and protect.samefile(target / file.name):
-                raise OutputError(f"{protect}: the input picture would be overwritten", "choose another name or folder")
-        for file in finished:
-            os.replace(file, target / file.name)
-    except OSError as error:
-        raise OutputError(
-            f"{target}: cannot write there ({error.strerror or error})", "free space or choose another target"
-        ) from error
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+def _spare_the_input(source: Path, files: Mapping[Path, bytes]) -> None:
+    """Raise OutputError when a file to be written is the input picture itself."""
+    for file in files:
+        if source.is_file() and file.exists() and file.samefile(source):
+            raise OutputError(f"{source}: the input picture would be overwritten", "choose another name or folder")
 
 
 def _section(task: str, values: Mapping[str, Any], where: str) -> Section:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from .. import batch
 from ..errors import LiftformError, OutputError, UsageError
-from ..pipeline import Recipe, checked_target
+from ..export import FORMATS, check_target
+from ..pipeline import Recipe
 from . import terminal
 from .arguments import Parser, add_common, add_options, given_options
-
-TURNTABLES = ("webp", "mp4")
 
 
 def parser() -> Parser:
     """The arguments of ``liftform make``."""
+    kinds = [suffix[1:] for suffix in FORMATS]
     p = Parser(prog="liftform make", description="Lift pictures of objects into clean, textured, checked 3D assets.")
     p.add_argument(
         "pictures", nargs="+", type=Path, metavar="picture", help="JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC, AVIF"
@@ -31,10 +31,12 @@ def parser() -> Parser:
         metavar="FILE|FOLDER/",
         help="the asset (.glb .obj .ply .stl) or a folder (default: beside each picture, as GLB)",
     )
-    p.add_argument("--format", default="glb", metavar="SUFFIX", help="format inside a folder (default: glb)")
+    p.add_argument("--format", default="glb", choices=kinds, help="format inside a folder (default: glb)")
     p.add_argument("--report", action=argparse.BooleanOptionalAction, default=True, help="write NAME.report.json")
     p.add_argument("--preview", action=argparse.BooleanOptionalAction, default=True, help="write NAME.preview.png")
-    p.add_argument("--turntable", metavar="FILE|webp|mp4", help="also write an animation, here or as NAME.turntable.…")
+    p.add_argument(
+        "--turntable", metavar="FILE|webp|gif|mp4", help="also write an animation, here or as NAME.turntable.…"
+    )
     p.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML recipe; flags win over it")
     p.add_argument(
         "--backend", action="append", default=[], metavar="TASK=NAME", help="choose another backend for a task"
@@ -85,7 +87,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _jobs(args: argparse.Namespace) -> list[batch.Job]:
     """Who is written where; what can be seen to fail is refused before any work."""
-    suffix = "." + args.format.lstrip(".")
+    suffix = f".{args.format}"
     if args.output is None:
         return batch.plan(args.pictures, suffix=suffix)
     output = Path(args.output)
@@ -95,7 +97,7 @@ def _jobs(args: argparse.Namespace) -> list[batch.Job]:
         raise UsageError(
             f"-o {args.output} names one file for {len(args.pictures)} pictures", "give a folder: -o assets/"
         )
-    return [batch.Job(args.pictures[0], checked_target(output))]
+    return [batch.Job(args.pictures[0], check_target(output))]
 
 
 @contextmanager
@@ -118,9 +120,9 @@ def _folders(jobs: list[batch.Job]) -> Iterator[None]:
 
 def _extras(args: argparse.Namespace) -> batch.Extras:
     turntable = args.turntable or ""
-    if turntable and turntable not in TURNTABLES:
-        if Path(turntable).suffix[1:] not in TURNTABLES:
-            raise UsageError(f"--turntable {turntable} must be webp, mp4 or a file of that kind", "as in turn.webp")
+    if turntable and turntable not in batch.TURNTABLES:
+        if Path(turntable).suffix[1:] not in batch.TURNTABLES:
+            raise UsageError(f"--turntable {turntable} must be webp, gif, mp4 or such a file", "as in turn.webp")
         if len(args.pictures) > 1:
             raise UsageError("--turntable names one file for several pictures", "say --turntable webp")
     return batch.Extras(args.report, args.preview, turntable)

@@ -12,7 +12,7 @@ from ..errors import OutputError
 from ..recipe import option
 from .files import FORMATS, check_suffix, check_target, write_whole
 
-__all__ = ["FORMATS", "ExportOptions", "check_suffix", "check_target", "save"]
+__all__ = ["FORMATS", "ExportOptions", "check_suffix", "check_target", "encoded", "save", "write_whole"]
 
 _MODULES = {".glb": "gltf", ".obj": "obj", ".ply": "ply", ".stl": "stl"}
 
@@ -39,10 +39,17 @@ def save(asset: Mesh | PointCloud, path: str | Path, options: ExportOptions | No
     asset the format cannot hold) with nothing left behind, and InputError when the asset is not valid.
     """
     path = check_target(path)
+    written = write_whole(encoded(asset, path, options))
+    return sorted(written, key=lambda file: file != path)
+
+
+def encoded(asset: Mesh | PointCloud, path: str | Path, options: ExportOptions | None = None) -> dict[Path, bytes]:
+    """What ``save`` would write: file -> bytes, for callers that write more beside it. Raises as ``save`` does."""
+    path = Path(path)
     suffix = check_suffix(path)
     if isinstance(asset, PointCloud) and suffix != ".ply":
         raise OutputError(f"{path}: {suffix} files hold meshes, this is a point cloud", "save it as .ply")
     asset.validate()
     encode = importlib.import_module(f".{_MODULES[suffix]}", __name__).encode
-    written = write_whole(encode(asset, path, options or ExportOptions()))
-    return sorted(written, key=lambda file: file != path)
+    files: dict[Path, bytes] = encode(asset, path, options or ExportOptions())
+    return files

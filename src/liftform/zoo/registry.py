@@ -1,8 +1,8 @@
 """Which backend serves which task: a dict of lazy names, so that naming a backend loads nothing.
 
 A backend is made by ``factory(options, runtime)`` and is one typed callable (estimator ``Capture -> Capture``,
-reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Two tasks take more than one thing and are called
-directly: ``load(source, options, runtime)`` and ``bake(mesh, dense, capture, options, runtime)``.
+reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Three tasks are not of that form and are called directly:
+``load(source, options, runtime)``, ``bake(mesh, dense, capture, options, runtime)``, ``encoded(mesh, path, options)``.
 
 Third parties add a backend through an entry point of the group ``liftform.backends``, named ``task.name``, whose value
 points at a ``Backend`` row: ``"mask.birefnet" = "my_package.mask:ROW"``.
@@ -43,6 +43,7 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     "unwrap": {"xatlas": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
     "bake": {"projected": Backend("liftform.refine.bake:bake", "liftform.refine.bake:BakeOptions")},
     "scale": {"floor": Backend("liftform.refine.scale:scale", "liftform.refine.scale:ScaleOptions")},
+    "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }
 
 

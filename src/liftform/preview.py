@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +15,7 @@ from .camera import Camera
 from .capture import Photo
 from .conventions import linear_to_srgb, srgb_to_linear, to_uint8
 from .errors import OutputError
+from .files import whole_file
 from .render import INVENTED_COLOR, SEEN_COLOR, Scene, orbit_cameras, render_views
 from .runtime import need
 
@@ -151,31 +149,6 @@ def seen_share(mesh: Mesh) -> float:
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return float((mesh.seen[mesh.faces].mean(1) * area).sum() / max(area.sum(), 1e-30))
-
-
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """A file beside ``path`` to write into; it takes the name at the end, or vanishes. Raises OutputError."""
-    path = Path(path)
-    try:
-        handle, beside = tempfile.mkstemp(prefix=".liftform-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write there ({error.strerror})", "choose another target") from error
-    os.close(handle)
-    try:
-        yield Path(beside)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write there ({error.strerror or error})", "choose another target") from error
-    finally:
-        Path(beside).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _on_floor(scene: Scene, camera: Camera, image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,0 +1,293 @@
+"""What was observed, what was invented, what the asset is fit for: JSON beside the asset, a table on the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import __version__
+from .assets import Mesh
+from .capture import Capture, Decision, Photo
+from .files import whole_file
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .topology import Health
+
+#: A mesh of more faces is heavy for a browser or a phone; half of it for something far from a game's camera.
+_MANY_FACES = 100_000
+_SIGNIFICANT_DIGITS = 6
+#: A JSON list of plain values spread over lines; strings never hold a raw line break.
+_FLAT_LIST = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """Whether the asset suits one use: fit is "yes", "with care" or "no"; why is empty for a plain yes."""
+
+    use: str
+    fit: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known about one result.
+
+    mesh: as finished, in the world frame. photo: the input. decisions: oldest first. seconds: stage -> time.
+    scale: "metric" or "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does
+    not say. files: name -> bytes.
+    """
+
+    mesh: Mesh = field(repr=False, compare=False)
+    photo: Photo = field(repr=False, compare=False)
+    health: Health
+    decisions: tuple[Decision, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    scale: str = "unknown"
+    seen: float | None = None
+    fitness: tuple[Fitness, ...] = ()
+    warnings: tuple[str, ...] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
+    recipe_digest: str = ""
+    version: str = __version__
+
+    @property
+    def extent(self) -> tuple[float, float, float]:
+        """Width, height and depth, in metres or in units."""
+        width, height, depth = (float(x) for x in np.ptp(self.mesh.bounds, axis=0))
+        return width, height, depth
+
+    @property
+    def texture(self) -> tuple[int, int] | None:
+        """(width, height) of the base colour texture in pixels, or None."""
+        texture = self.mesh.material.base_color_texture if self.mesh.material else None
+        return None if texture is None else (texture.shape[1], texture.shape[0])
+
+    def to_dict(self, times: bool = True) -> dict[str, Any]:
+        """Plain, JSON-ready facts in a fixed order; without ``times`` equal results give equal facts."""
+        facts: dict[str, Any] = {
+            "liftform": self.version,
+            "recipe_digest": self.recipe_digest,
+            "input": {"name": Path(self.photo.source).name, "size": list(self.photo.original_size)},
+            "decisions": [vars(decision) for decision in self.decisions],
+            "scale": {"kind": self.scale, "unit": _unit(self.scale), "extent": list(self.extent)},
+            "mesh": self.health.to_dict(),
+            "surface": None if self.seen is None else {"seen": self.seen, "invented": 1 - self.seen},
+            "texture": None if self.texture is None else list(self.texture),
+            "fitness": [vars(fitness) for fitness in self.fitness],
+            "warnings": list(self.warnings),
+            "files": dict(self.files),
+        }
+        if times:
+            facts["seconds"] = {**self.seconds, "total": sum(self.seconds.values())}
+        plain: dict[str, Any] = _plain(facts)
+        return plain
+
+    def to_json(self, times: bool = True) -> str:
+        """``to_dict`` as indented text ending in a newline."""
+        text = json.dumps(self.to_dict(times), indent=2, ensure_ascii=False, allow_nan=False)
+        return _FLAT_LIST.sub(lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text) + "\n"
+
+    def write(self, path: str | Path, times: bool = True) -> None:
+        """Write the JSON whole or not at all; raises OutputError."""
+        with whole_file(path) as beside:
+            beside.write_text(self.to_json(times), encoding="utf-8")
+
+    def save_preview(self, path: str | Path) -> None:
+        """Write the preview PNG (see ``preview.preview``); raises OutputError."""
+        from .preview import preview
+
+        preview(self.photo, self.mesh, path)
+
+    def save_turntable(self, path: str | Path) -> None:
+        """Write a full turn as .webp, .gif or .mp4 (see ``preview.turntable``)."""
+        from .preview import turntable
+
+        turntable(self.mesh, path)
+
+    def with_files(self, paths: Sequence[str | Path]) -> Report:
+        """A copy that names these files and their sizes."""
+        return replace(self, files={Path(path).name: Path(path).stat().st_size for path in paths})
+
+    def table(self) -> Table:
+        """A short table for the terminal."""
+        return table(self.to_dict())
+
+
+def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
+    """Measure a finished mesh (world frame) and gather what was decided on the way to it.
+
+    ``mesh.metadata`` may hold "unit" ("metre" or "unknown") and "decisions" (a list of Decision) of the refiners.
+    """
+    from .preview import seen_share
+    from .topology import health
+
+    found = health(mesh)
+    photo = capture.photo
+    decisions = (*capture.decisions, *mesh.metadata.get("decisions", ()))
+    scale = "metric" if mesh.metadata.get("unit") == "metre" else "unknown"
+    seen = None if mesh.seen is None else seen_share(mesh)
+    textured = mesh.material is not None and mesh.material.base_color_texture is not None
+    return Report(
+        mesh=mesh,
+        photo=photo,
+        health=found,
+        decisions=decisions,
+        seconds={} if seconds is None else seconds,
+        scale=scale,
+        seen=seen,
+        fitness=tuple(fitness(found, scale, seen, textured)),
+        warnings=tuple(warnings(found, photo, seen)),
+        recipe_digest=recipe_digest,
+    )
+
+
+def fitness(health: Health, scale: str, seen: float | None, textured: bool) -> list[Fitness]:
+    """An honest verdict for the common uses, from what was measured."""
+    heavy = f"{health.faces:,} faces: simplify first" if health.faces > _MANY_FACES else ""
+    broken = "" if health.manifold and health.outward else "the mesh has defects"
+    plain = "" if textured else "no texture"
+    size = "" if scale == "metric" else "real size unknown: give a height"
+    far = "" if health.faces <= _MANY_FACES // 2 else f"{health.faces:,} faces: simplify first"
+    invented = "most of the surface was invented" if seen is None else f"{1 - seen:.0%} of the surface was invented"
+    return [
+        Fitness("concept", "yes"),
+        _judged("web", heavy, broken),
+        _judged("AR", heavy, broken, size),
+        _judged("game background", far, broken, plain),
+        Fitness("close-up", "with care", f"{invented} from one picture"),
+        Fitness("manufacturing", "no", f"{invented}, dimensions are not measured"),
+    ]
+
+
+def warnings(health: Health, photo: Photo, seen: float | None) -> list[str]:
+    """What a user should look at before trusting the asset, one plain line each."""
+    found = []
+    if not health.watertight:
+        found.append(f"the mesh is not watertight ({health.boundary_edges} open edges)")
+    elif not (health.manifold and health.outward):
+        found.append("the mesh is not a consistently outward manifold")
+    if health.components > 1:
+        found.append(f"the mesh has {health.components} separate parts")
+    if health.degenerate_faces:
+        found.append(f"{health.degenerate_faces} faces have no area")
+    if health.self_intersecting:
+        found.append(f"{health.self_intersecting} pairs of faces cut each other")
+    if seen is not None and seen < 0.2:
+        found.append(f"the picture showed only {seen:.0%} of the surface")
+    return [*found, *_mask_warnings(photo)]
+
+
+def table(facts: Mapping[str, Any]) -> Table:
+    """``Report.to_dict`` as a short rich table, two columns without a frame."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column(style="bold")
+    drawn.add_column()
+    for what, text in _rows(facts):
+        drawn.add_row(what, Text(text, style="yellow" if what == "warning" else ""))
+    return drawn
+
+
+def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the terminal shows, a line each."""
+    source, mesh, surface = facts["input"], facts["mesh"], facts["surface"]
+    rows = [("input", f"{source['name']}  {source['size'][0]} x {source['size'][1]} px")]
+    rows += [(d["what"], _decision_text(d)) for d in facts["decisions"] if d["value"] is not None]
+    rows.append(("size", _extent_text(facts["scale"])))
+    rows.append(("mesh", _mesh_text(mesh)))
+    if surface:
+        rows.append(("surface", f"{surface['seen']:.0%} seen, {surface['invented']:.0%} invented"))
+    if facts["texture"]:
+        rows.append(("texture", f"{facts['texture'][0]} x {facts['texture'][1]} px"))
+    rows.append(("fit for", "; ".join(_fitness_text(f) for f in facts["fitness"] if f["fit"] != "no")))
+    rows += [("not for", f"{f['use']}: {f['why']}") for f in facts["fitness"] if f["fit"] == "no"]
+    if facts.get("seconds"):
+        rows.append(("time", _time_text(facts["seconds"])))
+    return rows + [("warning", text) for text in facts["warnings"]]
+
+
+def _decision_text(decision: Mapping[str, Any]) -> str:
+    value, note = decision["value"], decision["note"]
+    if isinstance(value, dict):
+        value = ", ".join(f"{key.replace('_', ' ')} {_number_text(v)}" for key, v in value.items())
+    elif isinstance(value, list):
+        value = " x ".join(_number_text(v) for v in value)
+    else:
+        value = _number_text(value)
+    return f"{value} ({decision['origin']}{': ' + note if note else ''})"
+
+
+def _number_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _extent_text(scale: Mapping[str, Any]) -> str:
+    unit = "m" if scale["kind"] == "metric" else "units, real size unknown"
+    return " x ".join(f"{x:.3g}" for x in scale["extent"]) + f" {unit} (width, height, depth)"
+
+
+def _mesh_text(mesh: Mapping[str, Any]) -> str:
+    words = [f"{mesh['faces']:,} faces"]
+    words += [name if mesh[name] else f"NOT {name}" for name in ("watertight", "manifold", "outward")]
+    words.append("one part" if mesh["components"] == 1 else f"{mesh['components']} parts")
+    if mesh["self_intersecting"]:
+        words.append(f"{mesh['self_intersecting']} self-intersections")
+    return ", ".join(words)
+
+
+def _fitness_text(fitness: Mapping[str, Any]) -> str:
+    return str(fitness["use"]) if fitness["fit"] == "yes" else f"{fitness['use']} with care ({fitness['why']})"
+
+
+def _time_text(seconds: Mapping[str, float]) -> str:
+    stages = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
+    return f"{seconds['total']:.2f} s" + (f" ({stages})" if stages else "")
+
+
+def _judged(use: str, *reasons: str) -> Fitness:
+    why = ", ".join(reason for reason in reasons if reason)
+    return Fitness(use, "with care" if why else "yes", why)
+
+
+def _mask_warnings(photo: Photo) -> list[str]:
+    if photo.mask is None:
+        return []
+    found = []
+    if photo.mask.confidence < 0.6:
+        found.append(f"the foreground is uncertain (confidence {photo.mask.confidence:.2f}): look at the preview")
+    solid = photo.mask.alpha > 0.5
+    border = np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]])
+    if border.mean() > 0.02:
+        found.append("the object touches the picture's edge: what lies beyond was invented")
+    return found
+
+
+def _unit(scale: str) -> str:
+    return "metre" if scale == "metric" else "unknown"
+
+
+def _plain(value: Any) -> Any:
+    """Numbers rounded to a few significant digits, numpy and paths turned into what JSON can hold, NaN into None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

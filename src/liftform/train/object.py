@@ -1,0 +1,267 @@
+"""Training of the object network: shards to batches, the whole loss, validation and an early look.
+
+    liftform train object --recipe training/object.toml
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import InputNotFoundError
+from ..recipe import option
+from ..zoo.object_net import ObjectNet, camera_from_upright, sample
+from . import losses
+from .data import KITS
+from .loop import Batch, LoopOptions, Progress, fit
+
+#: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
+SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """One run of the object network."""
+
+    shards: Path = option(Path("out/shards/objects"), "folder written by `liftform train data`")  # noqa: RUF009
+    batch: int = option(32, "views a step", low=1)
+    points: int = option(512, "signed points a view", low=16)
+    colour_points: int = option(128, "coloured surface points a view", low=16)
+    rescan_steps: int = option(400, "steps between looks for new shards (0: never)", low=0)
+
+
+class Corpus:
+    """Shards held in memory; ``scan`` takes in what has been written since. Families are held out whole."""
+
+    def __init__(self, folder: Path, held_out: bool) -> None:
+        self.folder, self.held_out = folder, held_out
+        self.objects: list[dict[str, Any]] = []
+        self.known: set[str] = set()
+        self.scan()
+        if not self.objects:
+            raise InputNotFoundError(f"{folder}: no shards", "run `liftform train data` first")
+
+    def scan(self) -> None:
+        """Load new shards and recompute how often each object is drawn."""
+        for path in sorted(self.folder.glob("[!.]*.npz")):
+            if path.name not in self.known:
+                self.known.add(path.name)
+                with np.load(path) as file:
+                    if is_held_out(str(file["family"])) == self.held_out:
+                        self.objects.append({**{k: file[k] for k in file.files}, "id": path.stem})
+                        self.objects[-1]["planes"] = symmetry_planes(self.objects[-1]["surface"])
+        self.weights = _weights(self.objects)
+
+
+def is_held_out(family: str) -> bool:
+    """About one family in thirty validates and is never trained on."""
+    return hashlib.sha256(family.encode()).digest()[0] < 8
+
+
+def origin(source: str) -> str:
+    """kits, furniture or others."""
+    return "kits" if source in KITS else "furniture" if "sweethome" in source else "others"
+
+
+def _weights(objects: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Draw probability of each object: SHARES between origins, inside one by the square root of the family's size."""
+    families = Counter(str(o["family"]) for o in objects)
+    raw = np.array([families[str(o["family"])] ** -0.5 for o in objects])
+    groups = np.array([origin(str(o["source"])) for o in objects])
+    for name, share in SHARES.items():
+        raw[groups == name] *= share / max(raw[groups == name].sum(), 1e-9)
+    return raw / raw.sum()
+
+
+def symmetry_planes(surface: NDArray[np.float16], angles: int = 24) -> NDArray[np.float32]:
+    """Angles (K,) of the normals, about +Y from +X, of vertical mirror planes through the origin that hold.
+
+    A plane holds when half the points, reflected, lie almost as near the other half as they did unreflected.
+    """
+    from scipy.spatial import cKDTree
+
+    points = surface.astype(np.float64)
+    a, b = points[::2], cKDTree(points[1::2])
+    spread = b.query(a)[0].mean()
+    theta = np.arange(angles) * np.pi / angles
+    normals = np.stack([np.cos(theta), np.zeros(angles), np.sin(theta)], 1)
+    errors = np.array([b.query(a - 2 * np.outer(a @ n, n))[0].mean() for n in normals])
+    return theta[errors < 1.15 * spread + 0.002].astype(np.float32)
+
+
+def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bool = True) -> Iterator[Batch]:
+    """Batches from step ``first_step`` on; each step has a generator of its own, so a resumed run sees the same."""
+    step = first_step
+    while True:
+        if options.rescan_steps and step % options.rescan_steps == 0 and step > first_step:
+            corpus.scan()
+        rng = np.random.default_rng([step, int(corpus.held_out)])
+        chosen = rng.choice(len(corpus.objects), options.batch, p=corpus.weights)
+        yield _collate([_view(corpus.objects[i], rng, options, augment) for i in chosen], rng, augment)
+        step += 1
+
+
+def _view(shard: dict[str, Any], rng: np.random.Generator, options: ObjectOptions, augment: bool) -> dict[str, Any]:
+    """One view as numpy arrays: picture, targets and points moved into the camera-aligned centred frame."""
+    k = rng.integers(len(shard["rgb"]))
+    matrix = shard["view_from_object"][k]
+    scale = np.cbrt(np.linalg.det(matrix[:3, :3]))
+    some = rng.integers(len(shard["points"]), size=options.points)
+    coloured = rng.integers(len(shard["surface"]), size=options.colour_points)
+    points = np.concatenate([shard["points"][some], shard["surface"][coloured]]).astype(np.float32)
+    normal, offset, symmetric = _mirror_target(shard["planes"], matrix)
+    view = {
+        "rgb": shard["rgb"][k],
+        "alpha": shard["alpha"][k],
+        "depth": shard["depth"][k].astype(np.float32),
+        "normals": shard["normals"][k].astype(np.float32) / 127,
+        "points": points @ matrix[:3, :3].T + matrix[:3, 3],
+        "distance": shard["distance"][some].astype(np.float32) * scale,
+        "colours": shard["surface_rgb"][coloured].astype(np.float32) / 255,
+        "elevation": shard["elevation"][k],
+        "tan_half": np.tan(shard["yfov"][k] / 2),
+        "plane_normal": normal,
+        "plane_offset": offset,
+        "symmetric": np.float32(symmetric),
+    }
+    return _flipped(view) if augment and rng.random() < 0.5 else view
+
+
+def _mirror_target(planes: NDArray[np.float32], matrix: NDArray[np.float32]) -> tuple[Any, np.float32, bool]:
+    """The plane whose reflection shows most of the hidden side: normal (x, z) nearest the viewing direction, offset."""
+    if not len(planes):
+        return np.zeros(2, np.float32), np.float32(0), False
+    normals = np.stack([np.cos(planes), np.zeros_like(planes), np.sin(planes)], 1) @ matrix[:3, :3].T
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    best = normals[np.argmax(np.abs(normals[:, 2]))]
+    return best[[0, 2]], np.float32(best @ matrix[:3, 3]), True
+
+
+def _flipped(view: dict[str, Any]) -> dict[str, Any]:
+    """The mirror image: x changes sign everywhere."""
+    out = dict(view)
+    for key in ("rgb", "alpha", "depth", "normals"):
+        out[key] = view[key][:, ::-1]
+    sign = np.array([-1, 1, 1], np.float32)
+    out["normals"], out["points"] = out["normals"] * sign, view["points"] * sign
+    # (x, z) -> (-x, z) keeps the offset, because the plane is reflected as a whole.
+    out["plane_normal"] = view["plane_normal"] * sign[:2]
+    return out
+
+
+def _collate(views: list[dict[str, Any]], rng: np.random.Generator, augment: bool) -> Batch:
+    arrays = {k: torch.from_numpy(np.ascontiguousarray(np.stack([v[k] for v in views]))) for k in views[0]}
+    rgb = arrays.pop("rgb").permute(0, 3, 1, 2).float() / 255
+    alpha = arrays["alpha"][:, None].float() / 255
+    if augment:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        rgb, alpha = _photographed(rgb, alpha, generator)
+    image = torch.cat([rgb * alpha + 0.5 * (1 - alpha), alpha], 1)
+    arrays["image"] = image.to(memory_format=torch.channels_last)
+    arrays["alpha"] = alpha
+    arrays["depth"] = arrays["depth"][:, None]
+    arrays["normals"] = arrays["normals"].permute(0, 3, 1, 2)
+    return arrays
+
+
+def _photographed(rgb: Tensor, alpha: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What cameras and masks do: white balance, gamma, contrast, grey, blur, noise, a mask a pixel too small or large."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    def chance(p: float) -> Tensor:
+        return (torch.rand(len(rgb), 1, 1, 1, generator=generator) < p).float()
+
+    count = len(rgb)
+    rgb = rgb.clamp_min(1e-4) ** torch.exp(0.2 * normal(count, 1, 1, 1)) * torch.exp(0.08 * normal(count, 3, 1, 1))
+    rgb = 0.5 + (rgb - 0.5) * torch.exp(0.12 * normal(count, 1, 1, 1))
+    rgb = torch.lerp(rgb, rgb.mean(1, keepdim=True).expand_as(rgb), chance(0.04))
+    both = torch.cat([rgb * alpha, alpha], 1)
+    soft = F.avg_pool2d(both, 3, 1, 1)
+    both = torch.lerp(both, soft, chance(0.35) * torch.rand(count, 1, 1, 1, generator=generator))
+    alpha = both[:, 3:]
+    rgb = both[:, :3] / alpha.clamp_min(1e-3)
+    rgb = rgb + normal(*rgb.shape) * 0.04 * torch.rand(count, 1, 1, 1, generator=generator) ** 2
+    alpha = torch.lerp(alpha, -F.max_pool2d(-alpha, 3, 1, 1), chance(0.12))
+    alpha = torch.lerp(alpha, F.max_pool2d(alpha, 3, 1, 1), chance(0.08))
+    return rgb.clamp(0, 1), alpha.clamp(0, 1)
+
+
+def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """All losses of one batch. Points are placed by the network's own elevation, as they will be at inference."""
+    assert isinstance(model, ObjectNet)
+    encoding = model.encode(batch["image"])
+    elevation = encoding.camera[:, 0].detach()
+    q = camera_from_upright(batch["points"], batch["elevation"])
+    out = model.query(encoding, batch["alpha"], q, batch["tan_half"], elevation)
+    signed = batch["distance"].shape[1]
+    pixel = q[:, :signed, :2] / (q[:, :signed, 2:] * batch["tan_half"][:, None, None] + 0.6).clamp_min(0.03)
+    cover = sample(F.max_pool2d(batch["alpha"], 5, 1, 2), pixel[:, :, None])[..., 0]
+    l1, sign = losses.field_loss(out[:, :signed, 0], batch["distance"], 0.3 + 0.7 * (cover > 0.5))
+    depth, normals = losses.surface_losses(
+        encoding, batch["depth"], batch["normals"], F.interpolate(batch["alpha"], batch["depth"].shape[-2:])
+    )
+    elevation_error, fov_error = losses.camera_losses(encoding, batch["elevation"], batch["tan_half"])
+    plane, trust = losses.mirror_losses(encoding, batch["plane_normal"], batch["plane_offset"], batch["symmetric"])
+    on_surface = out[:, signed:]
+    colour = (on_surface[..., 1:].sigmoid() - batch["colours"]).abs().mean() + 0.3 * on_surface[..., 0].abs().mean()
+    total = l1 + 0.5 * sign + 3 * depth + 0.2 * normals + elevation_error + 0.3 * fov_error
+    total = total + 0.15 * plane + 0.1 * trust + 0.5 * colour
+    return {
+        "loss": total,
+        "field": l1,
+        "sign": sign,
+        "depth": depth,
+        "normals": normals,
+        "elevation": elevation_error,
+        "log_fov": fov_error,
+        "plane": plane,
+        "trust": trust,
+        "colour": colour,
+    }
+
+
+@torch.no_grad()
+def validate(model: nn.Module, held_out: list[Batch]) -> dict[str, float]:
+    """Mean losses on held-out families, and the intersection over union of what is inside at random points."""
+    assert isinstance(model, ObjectNet)
+    sums: Counter[str] = Counter()
+    for batch in held_out:
+        values = {k: float(v) for k, v in loss_fn(model, batch).items()}
+        encoding = model.encode(batch["image"])
+        q = camera_from_upright(batch["points"], batch["elevation"])[:, : batch["distance"].shape[1]]
+        guess = model.query(encoding, batch["alpha"], q, batch["tan_half"], encoding.camera[:, 0])[..., 0] < 0
+        truth = batch["distance"] < 0
+        union = (guess | truth).sum(1).clamp_min(1)
+        values["iou"] = float(((guess & truth).sum(1) / union).mean())
+        sums.update(values)
+    return {k: v / len(held_out) for k, v in sums.items()}
+
+
+def train_object(options: ObjectOptions, loop: LoopOptions, log: Any = print) -> Progress:
+    """Train until the loop's budget is spent; the checkpoint, its log and curves lie at ``loop.checkpoint``."""
+    corpus = Corpus(options.shards, held_out=False)
+    held = Corpus(options.shards, held_out=True)
+    source = batches(held, options, 0, augment=False)
+    fixed = [next(source) for _ in range(6)]
+    log(f"{len(corpus.objects)} objects to train on, {len(held.objects)} held out")
+
+    def on_checkpoint(model: nn.Module, step: int) -> dict[str, float]:
+        scores = validate(model, fixed)
+        log(f"step {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        return scores
+
+    torch.manual_seed(loop.seed)
+    model = ObjectNet().to(memory_format=torch.channels_last)
+    return fit(model, lambda step: batches(corpus, options, step), loss_fn, loop, on_checkpoint)

@@ -1,0 +1,116 @@
+"""Shapes whose every figure is known: counts, volume, genus, colours. Shared by the tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from liftform.assets import Material, Mesh
+
+# --- meshes ----------------------------------------------------------------------------------------------------------
+
+
+def as_mesh(vertices, faces, **fields) -> Mesh:
+    """A Mesh from anything array-like."""
+    return Mesh(np.asarray(vertices, np.float32), np.asarray(faces, np.int32), **fields)
+
+
+def box(size=(1.0, 1.0, 1.0), centre=(0.0, 0.0, 0.0)) -> Mesh:
+    """8 vertices, 12 faces; the two faces of side k are 2k and 2k + 1 (-x, +x, -y, +y, -z, +z)."""
+    corners = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = [face for a, b, c, d in quads for face in ((a, b, c), (a, c, d))]
+    return as_mesh(corners * np.array(size) + np.array(centre), faces)
+
+
+def grid_torus(major=24, minor=12, radius=1.0, tube=0.3) -> Mesh:
+    """A torus about the y axis: major * minor vertices, twice as many faces, genus 1, volume about 2 pi² R r²."""
+    i, j = np.meshgrid(np.arange(major), np.arange(minor), indexing="ij")
+    a, b = 2 * np.pi * i / major, 2 * np.pi * j / minor
+    ring = radius + tube * np.cos(b)
+    vertices = np.stack([ring * np.sin(a), tube * np.sin(b), ring * np.cos(a)], -1).reshape(-1, 3)
+    return as_mesh(vertices, _wrapped_grid(major, minor))
+
+
+def sphere(rings=12, segments=16, radius=1.0, centre=(0.0, 0.0, 0.0)) -> Mesh:
+    """Latitude-longitude sphere: 2 + (rings - 1) * segments vertices, 2 * (rings - 1) * segments faces, outward."""
+    theta = np.pi * np.arange(1, rings) / rings
+    phi = 2 * np.pi * np.arange(segments) / segments
+    t, p = np.meshgrid(theta, phi, indexing="ij")
+    middle = np.stack([np.sin(t) * np.sin(p), np.cos(t), np.sin(t) * np.cos(p)], -1).reshape(-1, 3)
+    vertices = np.concatenate([[[0, 1, 0]], middle, [[0, -1, 0]]]) * radius + np.array(centre)
+    at = 1 + np.arange((rings - 1) * segments).reshape(rings - 1, segments)
+    a, b, c, d = at[:-1], at[1:], np.roll(at[1:], -1, 1), np.roll(at[:-1], -1, 1)
+    last = len(vertices) - 1
+    faces = [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)]
+    faces += [np.stack([np.zeros(segments, int), at[0], np.roll(at[0], -1)], -1)]
+    faces += [np.stack([np.full(segments, last), np.roll(at[-1], -1), at[-1]], -1)]
+    return as_mesh(vertices, np.concatenate(faces))
+
+
+def moebius(segments=24, width=0.3) -> Mesh:
+    """A strip with one half twist: 2 * segments vertices and faces, one boundary, no orientation."""
+    a = 2 * np.pi * np.arange(segments) / segments
+    side = np.stack([np.cos(a / 2) * np.sin(a), np.sin(a / 2), np.cos(a / 2) * np.cos(a)], -1) * width / 2
+    centre = np.stack([np.sin(a), 0 * a, np.cos(a)], -1)
+    vertices = np.stack([centre + side, centre - side], 1).reshape(-1, 3)
+    faces = []
+    for i in range(segments):
+        p, q = 2 * i, 2 * i + 1
+        r, s = (2 * i + 2, 2 * i + 3) if i + 1 < segments else (1, 0)
+        faces += [(p, q, r), (q, s, r)]
+    return as_mesh(vertices, faces)
+
+
+def joined(*meshes: Mesh) -> Mesh:
+    """Several meshes as one, vertices and faces in order; positions only."""
+    starts = np.cumsum([0, *(len(m.vertices) for m in meshes)])
+    faces = [m.faces + start for m, start in zip(meshes, starts, strict=False)]
+    return as_mesh(np.concatenate([m.vertices for m in meshes]), np.concatenate(faces))
+
+
+def flipped(mesh: Mesh) -> Mesh:
+    """The same surface seen from the other side."""
+    return mesh.with_(faces=np.ascontiguousarray(mesh.faces[:, ::-1]))
+
+
+def textured_box(size_px=64) -> Mesh:
+    """A unit box whose sides have a colour each: 24 vertices (8 positions), texture of 3 x 2 flat fields, seen 0..1."""
+    solid = box()
+    vertices, faces, uv, seen = [], [], [], []
+    for side in range(6):
+        a, b, c = solid.faces[2 * side]
+        d = solid.faces[2 * side + 1][2]
+        u, v = (side % 3) / 3, (side // 3) / 2
+        faces += [
+            [len(vertices), len(vertices) + 1, len(vertices) + 2],
+            [len(vertices), len(vertices) + 2, len(vertices) + 3],
+        ]
+        vertices += [solid.vertices[k] for k in (a, b, c, d)]
+        uv += [(u + s / 3, v + t / 2) for s, t in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))]
+        seen += [side / 5] * 4
+    material = Material(base_color_texture=side_texture(size_px), roughness=0.7, name="paint")
+    normals = np.repeat(solid.face_normals()[::2], 4, axis=0)
+    return as_mesh(
+        vertices, faces, uv=np.float32(uv), seen=np.float32(seen), normals=normals, material=material, name="box"
+    )
+
+
+#: sRGB colours of the sides of ``textured_box``.
+SIDE_COLORS = np.array(
+    [[200, 30, 40], [20, 180, 60], [30, 60, 220], [230, 200, 10], [120, 20, 160], [250, 250, 250]], np.uint8
+)
+
+
+def side_texture(size_px: int) -> np.ndarray:
+    """(2 s, 3 s, 3) uint8: the six colours as flat fields."""
+    fields = SIDE_COLORS.reshape(2, 3, 3)
+    return np.repeat(np.repeat(fields, size_px, axis=0), size_px, axis=1)
+
+
+def _wrapped_grid(rows: int, columns: int) -> np.ndarray:
+    at = np.arange(rows * columns).reshape(rows, columns)
+    right, down = np.roll(at, -1, 1), np.roll(at, -1, 0)
+    both = np.roll(right, -1, 0)
+    return np.concatenate(
+        [np.stack([at, down, both], -1).reshape(-1, 3), np.stack([at, both, right], -1).reshape(-1, 3)]
+    )

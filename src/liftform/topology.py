@@ -335,11 +335,18 @@ def _triangles_cut(p: Floats, q: Floats, depth: float) -> Bools:
     axes += [np.cross(normal_q, edges_q[:, a]) for a in range(3)]
     origin = p[:, :1]
     p, q = p - origin, q - origin
+    coplanar = np.abs(_along(q, normal_p)).max(1) <= depth
     cut: Bools = np.ones(len(p), bool)
-    for axis in axes:
-        length = np.linalg.norm(axis, axis=1, keepdims=True)
-        unit = axis / np.maximum(length, 1e-300)
-        on_p, on_q = np.einsum("nkj,nj->nk", p, unit), np.einsum("nkj,nj->nk", q, unit)
+    for number, axis in enumerate(axes):
+        on_p, on_q = _along(p, axis), _along(q, axis)
         apart = (on_p.max(1) <= on_q.min(1) + depth) | (on_q.max(1) <= on_p.min(1) + depth)
-        cut &= ~apart | (length[:, 0] == 0)
+        # In one plane, products of edges are the normal, along which both are flat; parallel edges give no axis.
+        usable = (axis != 0).any(1) & ~(coplanar & (number < 9))
+        cut &= ~(apart & usable)
     return cut
+
+
+def _along(points: Floats, axis: Floats) -> Floats:
+    """Positions (N, K) of points (N, K, 3) along axes (N, 3) of any length."""
+    unit = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-300)
+    return np.asarray(np.einsum("nkj,nj->nk", points, unit))

@@ -51,11 +51,11 @@ def plan(sources: Iterable[str | Path], folder: str | Path | None = None, suffix
     """
     pictures = [Path(source) for source in sources]
     wanted = [(Path(folder) if folder is not None else p.parent) / (p.stem + suffix) for p in pictures]
-    taken: set[str] = set()
+    reserved, taken = {_key(target) for target in wanted}, set[str]()
     jobs = []
     for source, first in zip(pictures, wanted, strict=True):
         target, number = first, 1
-        while _key(target) in taken or (number > 1 and target in wanted):
+        while _key(target) in taken or (number > 1 and _key(target) in reserved):
             number += 1
             target = first.with_name(f"{first.stem}-{number}{suffix}")
         taken.add(_key(target))
@@ -81,13 +81,9 @@ def run(
         yield from (_one(job, recipe, extras, resume, progress) for job in jobs)
         return
     import multiprocessing
-    import signal
     from concurrent.futures import ProcessPoolExecutor
 
-    # Workers leave Ctrl-C to the parent: they finish the picture in hand, so that nothing is half-written.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    )
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_quietly_on_interrupt)
     try:
         yield from pool.map(_one, jobs, *([same] * len(jobs) for same in (recipe, extras, resume, silent)))
     finally:
@@ -122,6 +118,14 @@ def _one(job: Job, recipe: Recipe, extras: Extras, resume: bool, progress: Progr
         wrapped = LiftformError(f"{job.source}: unexpected {type(error).__name__}: {error}", "please report it")
         wrapped.__cause__ = error
         return Outcome(job, "failed", error=wrapped)
+
+
+def _leave_quietly_on_interrupt() -> None:
+    """In a worker, Ctrl-C unwinds what is in hand, so that nothing is half-written; the parent does the talking."""
+    import signal
+    import sys
+
+    signal.signal(signal.SIGINT, lambda number, frame: sys.exit(130))
 
 
 def _turntable(target: Path, wanted: str) -> Path | None:

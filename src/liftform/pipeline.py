@@ -155,18 +155,18 @@ class Result:
         path = check_target(path)
         encoded = registry.factory("export", self.recipe.sections["export"].backend)
         files: dict[Path, bytes] = encoded(self.mesh, path, self.recipe.sections["export"].options)
-        if report:
-            files[path.with_name(f"{path.stem}.report.json")] = self._report_json().encode()
         if preview:
             files[path.with_name(f"{path.stem}.preview.png")] = self._preview_png()
+        if report:
+            files[path.with_name(f"{path.stem}.report.json")] = self._report_json(files)
         _spare_the_input(Path(self.capture.photo.source), files)
         extra = [self._animated(turntable)] if turntable else []
         return sorted([*write_whole(files), *extra], key=lambda file: file != path)
 
-    def _report_json(self) -> str:
-        """The report, and the recipe that led to it."""
-        recipe = {"recipe": self.recipe.to_tables(), "recipe_digest": self.recipe.digest}
-        return json.dumps({**self.report.to_dict(), **recipe}, indent=2) + "\n"
+    def _report_json(self, files: Mapping[Path, bytes]) -> bytes:
+        """The report, with the sizes of the files beside it and the recipe that led to them."""
+        facts = replace(self.report, files={path.name: len(data) for path, data in files.items()}).to_dict()
+        return (json.dumps({**facts, "recipe": self.recipe.to_tables()}, indent=2, ensure_ascii=False) + "\n").encode()
 
     def _animated(self, path: str | Path) -> Path:
         from .preview import turntable
@@ -206,7 +206,8 @@ class Road:
 
     def understand(self, capture: Capture) -> Capture:
         """Find the foreground and the camera."""
-        return self._stage("camera", self._stage("mask", capture))
+        understood: Capture = self._stage("camera", self._stage("mask", capture))
+        return understood
 
     def reconstruct(self, capture: Capture) -> Mesh:
         """A dense closed mesh in the view frame."""
@@ -226,7 +227,7 @@ class Road:
         """Check the mesh and gather what was decided, seen and invented."""
         from .report import report
 
-        facts = self._run("report", report, mesh, capture, self.times)
+        facts = self._run("report", report, mesh, capture, self.times, self.recipe.digest)
         return Result(mesh, capture, facts, self.recipe)
 
     def _stage(self, task: str, thing: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .. import batch
+from .. import batch, report
 from ..errors import LiftformError, OutputError, UsageError
 from ..export import FORMATS, check_target
 from ..pipeline import Recipe
@@ -140,7 +140,7 @@ def _tell(outcome: batch.Outcome, as_json: bool, brief: bool) -> None:
     elif brief:
         print(f"{job.source} -> {job.target}", flush=True)
     else:
-        terminal.show_report(outcome.report)
+        terminal.show(report.table(outcome.report))
         print("\n".join(str(path) for path in outcome.written), flush=True)
 
 

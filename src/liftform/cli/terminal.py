@@ -67,12 +67,18 @@ def progress(total: int, shown: bool) -> Iterator[Bar]:
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on stdout; plain columns where stdout is no terminal."""
+    """A table on stdout."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     drawn = Table(*head, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(head))
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 120).print(drawn)
+    show(drawn)
+
+
+def show(drawn: Any) -> None:
+    """Something of rich's on stdout, at a fixed width where that is no terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -86,7 +87,7 @@ def _check_honest(page: TiffPage, stream: BinaryIO, name: str) -> None:
     if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(page.imagewidth * page.imagelength, 1024**2):
         raise UnreadableError(f"{name}: the TIFF file is damaged", "export the picture again")
     ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    if not ends or max(ends) > length:
+    if max(ends, default=length + 1) > length or len(ends) < math.prod(page.chunked):
         raise UnreadableError(f"{name}: the TIFF file is cut short (truncated)", "copy or export the picture again")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,7 @@ def preview(photo: Photo, mesh: Mesh, path: str | Path, size_px: int = 320) -> N
 def preview_image(photo: Photo, mesh: Mesh, size_px: int = 320) -> Image.Image:
     """The preview as a Pillow image: five tiles in a row, above their labels and the maps of what was seen."""
     scene = Scene(mesh)
-    cameras = _view_cameras(mesh, size_px)
+    cameras = view_cameras(mesh, size_px, [(azimuth, elevation) for _, azimuth, elevation in VIEWS])
     pictures = [photo_tile(photo, size_px), *view_tiles(scene, cameras)]
     labels = [photo.source.rsplit("/", 1)[-1], *(label for label, _, _ in VIEWS)]
     sheet = labelled(pictures, labels, 0 if mesh.seen is None else _MAP_PX - _LABEL_PX)
@@ -73,9 +75,32 @@ def photo_tile(photo: Photo, size_px: int, outline: bool = True) -> NDArray[np.u
         solid = alpha.point(lambda value: 255 if value > 127 else 0)
         rim = ImageChops.subtract(solid.filter(ImageFilter.MaxFilter(5)), solid)
         picture.paste(_OUTLINE, mask=rim.filter(ImageFilter.GaussianBlur(0.5)))
-    tile = Image.new("RGB", (size_px, size_px), _byte_color(BACKGROUND))
+    tile = Image.new("RGB", (size_px, size_px), byte_color(BACKGROUND))
     tile.paste(picture, ((size_px - size[0]) // 2, (size_px - size[1]) // 2))
     return np.asarray(tile)
+
+
+def cutout_tile(photo: Photo, size_px: int) -> NDArray[np.uint8]:
+    """What the mask kept of the photo, fitted into a square (size_px, size_px, 3)."""
+    if photo.mask is None:
+        return message_tile("no mask", size_px, size_px)
+    return photo_tile(replace(photo, image=photo.mask.foreground, alpha=photo.mask.alpha), size_px, outline=False)
+
+
+def message_tile(text: str, width: int, height: int) -> NDArray[np.uint8]:
+    """A tile (height, width, 3) with text on it, broken into lines between words."""
+    from PIL import Image, ImageDraw
+
+    tile = Image.new("RGB", (width, height), byte_color(BACKGROUND))
+    draw = ImageDraw.Draw(tile)
+    for i, line in enumerate(textwrap.wrap(text, max(8, (width - 24) // 8))):
+        write_line(draw, line, 12, 12 + 20 * i, width - 24)
+    return np.asarray(tile)
+
+
+def view_cameras(mesh: Mesh, size_px: int, angles_deg: Sequence[tuple[float, float]]) -> list[Camera]:
+    """Cameras at (azimuth, elevation) degrees that frame the mesh with room for its shadow."""
+    return orbit_cameras(mesh, [(np.radians(a), np.radians(e)) for a, e in angles_deg], size_px, margin=0.09)
 
 
 def view_tiles(scene: Scene, cameras: Sequence[Camera]) -> list[NDArray[np.uint8]]:
@@ -105,8 +130,7 @@ def turntable(
     if path.suffix.lower() == ".mp4":
         need("av", extra="video")
     scene = Scene(mesh)
-    angles = [(2 * np.pi * i / frames, np.radians(15.0)) for i in range(frames)]
-    cameras = orbit_cameras(mesh, angles, size_px, margin=0.09)
+    cameras = view_cameras(mesh, size_px, [(360.0 * i / frames, 15.0) for i in range(frames)])
     pictures = []
     for i in range(0, frames, 4):
         pictures += view_tiles(scene, cameras[i : i + 4])
@@ -120,9 +144,7 @@ def labelled(pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str], extra
     from PIL import Image, ImageDraw
 
     height = pictures[0].shape[0]
-    sheet = Image.new(
-        "RGB", (sum(p.shape[1] for p in pictures), height + _LABEL_PX + extra_px), _byte_color(BACKGROUND)
-    )
+    sheet = Image.new("RGB", (sum(p.shape[1] for p in pictures), height + _LABEL_PX + extra_px), byte_color(BACKGROUND))
     draw = ImageDraw.Draw(sheet)
     left = 0
     for picture, label in zip(pictures, labels, strict=True):
@@ -140,6 +162,12 @@ def write_line(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int,
     while text and draw.textlength(text, font=font) > width:
         text = text.rstrip("…")[:-1] + "…" if len(text) > 2 else ""
     draw.text((x, y), text, fill=_INK, font=font)
+
+
+def byte_color(color: tuple[float, float, float]) -> tuple[int, int, int]:
+    """A colour in [0, 1] as Pillow takes it."""
+    red, green, blue = (round(255 * c) for c in color)
+    return red, green, blue
 
 
 def seen_share(mesh: Mesh) -> float:
@@ -178,11 +206,6 @@ def _floor_shadow(scene: Scene, camera: Camera) -> NDArray[np.float32]:
     return np.asarray(soft, np.float32) / np.float32(255)
 
 
-def _view_cameras(mesh: Mesh, size_px: int) -> list[Camera]:
-    angles = [(np.radians(azimuth), np.radians(elevation)) for _, azimuth, elevation in VIEWS]
-    return orbit_cameras(mesh, angles, size_px, margin=0.09)
-
-
 def _seen_maps(sheet: Image.Image, scene: Scene, cameras: Sequence[Camera]) -> None:
     """Paste under each view a small one coloured by what the picture showed."""
     from PIL import Image
@@ -200,7 +223,7 @@ def _legend(sheet: Image.Image, share: float, size_px: int) -> None:
     draw = ImageDraw.Draw(sheet)
     x, y = 8, size_px + _LABEL_PX + 8
     for text, color in ((f"seen {share:.0%}", SEEN_COLOR), (f"invented {1 - share:.0%}", INVENTED_COLOR)):
-        draw.rectangle((x, y, x + 12, y + 12), fill=_byte_color(color))
+        draw.rectangle((x, y, x + 12, y + 12), fill=byte_color(color))
         write_line(draw, text, x + 18, y - 3, 130)
         x += 100
 
@@ -211,11 +234,6 @@ def _over_background(image: NDArray[np.float32], alpha: NDArray[np.float32] | No
     a = alpha[..., None]
     behind = srgb_to_linear(np.array(BACKGROUND, np.float32))
     return linear_to_srgb(srgb_to_linear(image) * a + behind * (1 - a))
-
-
-def _byte_color(color: tuple[float, float, float]) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * c) for c in color)
-    return red, green, blue
 
 
 def _write_webp(pictures: Sequence[NDArray[np.uint8]], path: Path, fps: int) -> None:

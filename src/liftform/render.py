@@ -269,12 +269,16 @@ def orbit_cameras(
 
 
 def smooth_normals(mesh: Mesh) -> FloatArray:
-    """Area-weighted unit vertex normals (V, 3); vertices at the same position (texture seams) share theirs."""
+    """Angle-weighted unit vertex normals (V, 3) (Thürmer and Wüthrich 1998), so that how a side is cut into triangles
+    does not matter; vertices at the same position (texture seams) share theirs."""
     corners = mesh.vertices[mesh.faces].astype(np.float64)
-    weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    edges = np.roll(corners, -1, axis=1) - corners
+    edges /= np.maximum(np.linalg.norm(edges, axis=-1, keepdims=True), 1e-30)
+    cosines = -np.einsum("ijk,ijk->ij", edges, np.roll(edges, 1, axis=1))
+    weighted = np.arccos(np.clip(cosines, -1, 1))[..., None] * mesh.face_normals()[:, None]
     first, place = merge_map(mesh.vertices)
     index = place[mesh.faces].ravel()
-    total = np.stack([np.bincount(index, np.repeat(weighted[:, k], 3), len(first)) for k in range(3)], -1)
+    total = np.stack([np.bincount(index, weighted[..., k].ravel(), len(first)) for k in range(3)], -1)
     return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-30), np.float32)[place]
 
 

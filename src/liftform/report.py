@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,22 +102,6 @@ class Report:
         with whole_file(path) as beside:
             beside.write_text(self.to_json(times), encoding="utf-8")
 
-    def save_preview(self, path: str | Path) -> None:
-        """Write the preview PNG (see ``preview.preview``); raises OutputError."""
-        from .preview import preview
-
-        preview(self.photo, self.mesh, path)
-
-    def save_turntable(self, path: str | Path) -> None:
-        """Write a full turn as .webp, .gif or .mp4 (see ``preview.turntable``)."""
-        from .preview import turntable
-
-        turntable(self.mesh, path)
-
-    def with_files(self, paths: Sequence[str | Path]) -> Report:
-        """A copy that names these files and their sizes."""
-        return replace(self, files={Path(path).name: Path(path).stat().st_size for path in paths})
-
     def table(self) -> Table:
         """A short table for the terminal."""
         return table(self.to_dict())
@@ -126,7 +110,8 @@ class Report:
 def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
     """Measure a finished mesh (world frame) and gather what was decided on the way to it.
 
-    ``mesh.metadata`` may hold "unit" ("metre" or "unknown") and "decisions" (a list of Decision) of the refiners.
+    ``mesh.metadata["scale"]["unit"]`` says "metre" where a real height was given; ``mesh.metadata["decisions"]`` may
+    hold the refiners' own decisions.
     """
     from .preview import seen_share
     from .topology import health
@@ -134,7 +119,8 @@ def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = N
     found = health(mesh)
     photo = capture.photo
     decisions = (*capture.decisions, *mesh.metadata.get("decisions", ()))
-    scale = "metric" if mesh.metadata.get("unit") == "metre" else "unknown"
+    unit = mesh.metadata.get("scale", {}).get("unit", "unknown")
+    scale = "metric" if unit == "metre" else "unknown"
     seen = None if mesh.seen is None else seen_share(mesh)
     textured = mesh.material is not None and mesh.material.base_color_texture is not None
     return Report(

@@ -1,0 +1,104 @@
+"""``liftform evaluate object | photos | speed``: the protocols' arguments, and what they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .tables import Grid
+
+
+def add_commands(commands: Any) -> None:
+    """Add one parser for each protocol to an argparse subparsers object; each sets ``run(args) -> exit code``."""
+    p = commands.add_parser("object", help="lift every case of an object bench and score the shapes")
+    p.add_argument("--cases", type=Path, required=True, help="the bench's cases.jsonl")
+    p.add_argument("--out", type=Path, default=Path("evaluation/object"), help="folder of predictions and records")
+    p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
+    p.add_argument("--workers", type=int, default=1, help="processes")
+    p.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="keep what is already made")
+    p.add_argument("--recipe", type=Path, help="a TOML recipe")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
+    _add_shown(p, _object)
+    p = commands.add_parser("photos", help="lift pictures and lay inputs and results on one sheet")
+    p.add_argument("pictures", nargs="+", type=Path)
+    p.add_argument("-o", "--output", type=Path, default=Path("contact.png"), help="the sheet, .png .jpg or .webp")
+    p.add_argument("--columns", type=int, default=2, help="pictures in a row")
+    p.add_argument("--tile", type=int, default=224, metavar="PX", help="side of one tile")
+    _add_shown(p, _photos)
+    p = commands.add_parser("speed", help="measure times, memory and sizes against the limits")
+    p.add_argument("--picture", type=Path, help="what the 12-megapixel JPEG is made from (default: an example)")
+    p.add_argument("--runs", type=int, default=7, help="warm runs")
+    _add_shown(p, _speed)
+
+
+def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="whole tracebacks of errors")
+    parser.set_defaults(run=run)
+
+
+def _object(args: argparse.Namespace) -> int:
+    from ..pipeline import Recipe
+    from .protocols import evaluate_object
+    from .tables import grids, write_markdown
+
+    options = {"recipe": Recipe.from_toml(args.recipe)} if args.recipe else {}
+    found = evaluate_object(
+        args.cases, args.out, None, args.limit, args.workers, args.resume, options, _counter(args.quiet or args.json)
+    )
+    if args.markdown:
+        write_markdown(found, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+    _show(args, grids(found), {"records": found.records, "scores": found.scores})
+    return 0
+
+
+def _photos(args: argparse.Namespace) -> int:
+    from .contact import contact_sheet
+
+    failures = contact_sheet(
+        args.pictures, args.output, None, args.tile, args.columns, _counter(args.quiet or args.json)
+    )
+    rows = tuple((name, reason) for name, reason in failures.items())
+    made = len(args.pictures) - len(failures)
+    _show(
+        args,
+        [Grid(f"{made} of {len(args.pictures)} lifted: {args.output}", ("failed", "why"), rows)],
+        {"failures": failures},
+    )
+    return 0
+
+
+def _speed(args: argparse.Namespace) -> int:
+    from .speed import measure_speed
+
+    found = measure_speed(args.picture, args.runs)
+    _show(args, found.grids(), {"measures": [{**vars(m), "within": m.within} for m in found.measures]})
+    return 0 if all(m.within for m in found.measures) else 1
+
+
+def _show(args: argparse.Namespace, grids: list[Grid], facts: dict[str, Any]) -> None:
+    """Tables on stdout, or the facts as JSON."""
+    if args.json:
+        print(json.dumps(facts))
+    elif not args.quiet:
+        from rich.console import Console
+
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        for grid in grids:
+            console.print(grid.rich())
+
+
+def _counter(quiet: bool) -> Callable[[int, int], None]:
+    """A counter on stderr for terminals."""
+
+    def count(done: int, total: int) -> None:
+        if not quiet and sys.stderr.isatty():
+            print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return count

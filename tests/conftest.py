@@ -16,7 +16,7 @@ PLUGIN = Path(__file__).parent / "plugin"
 sys.path.insert(0, str(PLUGIN))  # its .dist-info makes it an installed package
 
 #: Every stage but load and export by its stand-in.
-FAKES = {task: "fake" for task in ("mask", "camera", "object", "clean", "simplify", "unwrap", "bake", "scale")}
+FAKES = dict.fromkeys(("mask", "camera", "object", "clean", "simplify", "unwrap", "bake", "scale"), "fake")
 FAKE_FLAGS = [word for task in FAKES for word in ("--backend", f"{task}=fake")]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

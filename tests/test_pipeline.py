@@ -174,7 +174,7 @@ def test_recipe_files_are_strict(tmp_path, text, words):
 
 
 def test_wrong_options_are_usage_errors():
-    with pytest.raises(UsageError, match="unknown option 'hight'.*did you mean 'height'"):
+    with pytest.raises(UsageError, match=r"unknown option 'hight'.*did you mean 'height'"):
         Recipe.from_options(hight=1)
     with pytest.raises(UsageError, match="height"):
         Recipe.from_options(height="tall")

@@ -77,7 +77,7 @@ def _opened(path: Path) -> Any:
         what = path.suffix or "a name without suffix"
         raise UnreadableError(f"{path}: {what} is no known mesh format", f"use {' '.join(_COMMON)}")
     try:
-        return trimesh.load_scene(str(path), file_type=kind, process=False, maintain_order=True)
+        return trimesh.load_scene(str(path), file_type=kind, process=False)
     except Exception as error:
         raise _damaged(path, error) from error
 
@@ -163,7 +163,9 @@ def _seen(geometry: Any, count: int) -> FloatArray | None:
     """The per-vertex ``seen`` of a GLB (_SEEN) or PLY (seen) that liftform wrote."""
     values = geometry.vertex_attributes.get("_SEEN")
     if values is None:
-        values = geometry.vertex_attributes.get("seen")
+        stored = geometry.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
+        names = getattr(getattr(stored, "dtype", None), "names", None) or ()
+        values = stored["seen"] if "seen" in names else None
     if values is None or np.size(values) != count:
         return None
     return np.clip(np.nan_to_num(np.asarray(values, np.float32).reshape(-1)), 0, 1)

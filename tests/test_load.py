@@ -438,6 +438,11 @@ def test_the_callers_picture_stays_as_it_was() -> None:
     assert picture.size == (WIDTH * 30, HEIGHT * 30)
 
 
+def test_a_callers_picture_that_does_not_decode() -> None:
+    with pytest.raises(UnreadableError, match="cannot be decoded"):
+        load(Image.open(io.BytesIO(encoded(colours(), "BMP")[:-900])))
+
+
 @pytest.mark.parametrize(
     "array",
     [

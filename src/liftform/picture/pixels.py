@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .capture import Decision
-from .conventions import linear_to_srgb, srgb_to_linear, to_uint8
-from .errors import InputError, UnreadableError
+from ..capture import Decision
+from ..conventions import linear_to_srgb, srgb_to_linear, to_uint8
+from ..errors import InputError, UnreadableError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..capture import Decision
+from ..errors import UnreadableError
 from . import exif, pixels
-from .capture import Decision
-from .errors import UnreadableError
 
 if TYPE_CHECKING:
     from tifffile import TiffPage

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from .capture import Decision
+from ..capture import Decision
 
 ORIENTATION, EXIF_IFD = 0x0112, 0x8769
 FOCAL_MM, FOCAL_35MM = 0x920A, 0xA405

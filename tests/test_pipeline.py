@@ -127,11 +127,17 @@ def test_same_recipe_same_bytes_in_another_process(picture, fake, tmp_path):
     assert (tmp_path / "a.preview.png").read_bytes() == (tmp_path / "b.preview.png").read_bytes()
 
 
+def test_flat_keywords_may_stand_in_a_recipe_file(tmp_path):
+    path = tmp_path / "flat.toml"
+    path.write_text("seed = 2\nheight = 0.45\n[simplify]\nfaces = 4000\n")
+    assert Recipe.from_toml(path) == Recipe.from_options(seed=2, height=0.45, faces=4000)
+
+
 def test_recipe_tables_read_back():
     recipe = Recipe.from_options(seed=3, faces=5000, height=0.45)
     assert Recipe.from_tables(recipe.to_tables()) == recipe
     assert recipe.sections["simplify"].options.faces == 5000
-    assert recipe.sections["scale"].options.height == 0.45
+    assert recipe.sections["scale"].options.height_m == 0.45
     assert list(recipe.to_tables())[2:] == list(recipe.sections)
 
 
@@ -144,24 +150,25 @@ def test_digest_changes_with_what_decides_the_result():
 
 def test_options_win_over_the_recipe_file(tmp_path):
     path = tmp_path / "small.toml"
-    path.write_text('seed = 5\n[simplify]\nbackend = "quadric"\nfaces = 4000\n[scale]\nheight = 2\n')
+    path.write_text('seed = 5\n[simplify]\nbackend = "quadric"\nfaces = 4000\n[scale]\nheight_m = 2\n')
     recipe = Recipe.from_toml(path, faces=3000)
     assert (recipe.seed, recipe.sections["simplify"].options.faces) == (5, 3000)
-    assert recipe.sections["scale"].options.height == 2.0
+    assert recipe.sections["scale"].options.height_m == 2.0
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[simplfy]\nfaces = 1\n", "unknown section 'simplfy'.*did you mean 'simplify'"),
+        ("[simplfy]\nfaces = 1\n", "unknown option 'simplfy'.*did you mean 'simplify'"),
         ("[simplify]\nface = 500\n", "unknown option 'face'.*did you mean 'faces'"),
         ("[simplify]\nfaces = 'many'\n", "faces must be int"),
         ("[simplify]\nfaces = -1\n", "faces must lie between"),
         ("[mask]\nbackend = 'embeded'\n", "no backend named 'embeded'.*did you mean 'embedded'"),
         ("[mask]\nbackend = 3\n", "backend.*must be a name"),
-        ("mask = 3\n", "must be a table"),
+        ("simplify = 3\n", "must be a table"),
         ("seed = -1\n", "seed.*whole number"),
-        ("sed = 1\n", "unknown section 'sed'.*did you mean 'seed'"),
+        ("sed = 1\n", "unknown option 'sed'.*did you mean 'seed'"),
+        ("hight = 2.0\n", "unknown option 'hight'.*did you mean 'height'"),
         ("[simplify\n", "not a TOML recipe"),
     ],
 )

@@ -88,35 +88,37 @@ class Recipe:
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any], where: str = "recipe") -> Recipe:
-        """From plain tables as in TOML: ``{"seed": 1, "simplify": {"backend": "quadric", "faces": 5000}}``."""
-        plain = {key: value for key, value in tables.items() if key in ("seed", "threads")}
-        sections = {}
-        for task, values in tables.items():
-            if task in plain:
-                continue
-            if task not in registry.BACKENDS:
-                raise UsageError(
-                    f"unknown section {task!r} in {where}", suggest(task, [*registry.tasks(), "seed", "threads"])
-                )
-            if not isinstance(values, Mapping):
-                raise UsageError(f"{task!r} in {where} must be a table, not {values!r}", f"write [{task}]")
-            sections[task] = _section(task, values, where)
-        return replace(cls(sections=sections), **_general(plain, where))
+        """From plain tables as in TOML: ``{"seed": 1, "height": 2.0, "simplify": {"faces": 5000}}``.
+
+        A key is a task with a table of its options by name, or a flat keyword, which wins.
+        """
+        tasks = registry.tasks()
+        sections = {
+            task: _section(task, v, where) for task, v in tables.items() if task in tasks and isinstance(v, Mapping)
+        }
+        flat = {key: value for key, value in tables.items() if key not in sections}
+        return cls(sections=sections)._changed(flat, where)
 
     def with_options(self, *, backends: Mapping[str, str] | None = None, **options: Any) -> Recipe:
         """A copy changed by flat keywords; ``backends`` maps tasks to backends' names. Raises UsageError."""
-        sections = {
-            **self.sections,
-            **{t: _section(t, {"backend": b}, "backends") for t, b in (backends or {}).items()},
-        }
-        general = _general({k: options.pop(k) for k in ("seed", "threads") if k in options}, "options")
-        known = keywords({task: s.backend for task, s in sections.items()})
-        for word, value in options.items():
-            if word not in known:
-                raise UsageError(f"unknown option {word!r}", suggest(word, [*known, "seed", "threads", "backends"]))
-            task, name = known[word]
-            old = sections[task]
-            sections[task] = replace(old, options=_changed(old.options, name, value, task))
+        chosen = {task: _section(task, {"backend": name}, "backends") for task, name in (backends or {}).items()}
+        return replace(self, sections={**self.sections, **chosen})._changed(options, "options")
+
+    def _changed(self, flat: Mapping[str, Any], where: str) -> Recipe:
+        """A copy changed by flat keywords; ``where`` they stood, for messages."""
+        known = keywords({task: section.backend for task, section in self.sections.items()})
+        general, sections = {}, dict(self.sections)
+        for word, value in flat.items():
+            if word in ("seed", "threads"):
+                general[word] = _whole(word, value, where)
+            elif word in known:
+                task, name = known[word]
+                sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
+            elif word in registry.tasks():
+                raise UsageError(f"{word!r} in {where} must be a table, not {value!r}", f"write [{word}]")
+            else:
+                words = ["seed", "threads", *known, *registry.tasks()]
+                raise UsageError(f"unknown option {word!r} in {where}", suggest(word, words))
         return replace(self, sections=sections, **general)
 
     def to_tables(self) -> dict[str, Any]:
@@ -271,25 +273,22 @@ def _spare_the_input(source: Path, files: Mapping[Path, bytes]) -> None:
 def _section(task: str, values: Mapping[str, Any], where: str) -> Section:
     backend = values.get("backend", "") or registry.default(task)
     if not isinstance(backend, str):
-        raise UsageError(
-            f"{task}.backend in {where} must be a name, not {backend!r}", f"known: {', '.join(registry.names(task))}"
-        )
+        hint = f"known: {', '.join(registry.names(task))}"
+        raise UsageError(f"{task}.backend in {where} must be a name, not {backend!r}", hint)
     rest = {key: value for key, value in values.items() if key != "backend"}
     return Section(backend, build(registry.options_class(task, backend), rest, f"[{task}] of {where}"))
 
 
-def _general(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """seed and threads, checked."""
-    for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise UsageError(f"{key} in {where} must be a whole number from 0 up, not {value!r}")
-    return dict(values)
+def _whole(word: str, value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"{word} in {where} must be a whole number from 0 up, not {value!r}")
+    return value
 
 
-def _changed(options: Any, name: str, value: Any, task: str) -> Any:
-    """Options with one field replaced, checked as if they had been read from a file."""
-    values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    return build(type(options), {**values, name: value}, task)
+def _with_field(section: Section, name: str, value: Any, where: str) -> Section:
+    """A section with one option replaced, checked as if all had been read from a file."""
+    values = {f.name: getattr(section.options, f.name) for f in dataclasses.fields(section.options)}
+    return replace(section, options=build(type(section.options), {**values, name: value}, where))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

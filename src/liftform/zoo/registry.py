@@ -40,7 +40,7 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     "object": {"embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions")},
     "clean": {"solid": Backend("liftform.refine.clean:clean", "liftform.refine.clean:CleanOptions")},
     "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
-    "unwrap": {"xatlas": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
+    "unwrap": {"charts": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
     "bake": {"projected": Backend("liftform.refine.bake:bake", "liftform.refine.bake:BakeOptions")},
     "scale": {"floor": Backend("liftform.refine.scale:scale", "liftform.refine.scale:ScaleOptions")},
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},

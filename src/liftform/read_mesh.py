@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ FloatArray = NDArray[np.float32]
 #: Suffixes offered in messages; all that trimesh opens are tried.
 _COMMON = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 _LINEAR_COLORS = (".glb", ".gltf")
+#: Keeps trimesh's warnings off the terminal of programs that have not set up logging.
+_UNHEARD = logging.NullHandler()
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -33,18 +36,23 @@ def read_mesh(path: str | Path) -> Mesh:
     InputError (no faces, or coordinates that are not finite).
     """
     path = Path(path)
-    scene = _opened(path)
+    _check_file(path)
     try:
-        parts = [part for part in _parts(scene, path.suffix.lower()) if len(part.faces)]
-        if not parts:
-            raise InputError(f"{path}: has no faces", "points and lines cannot be used as a mesh")
-        mesh = _joined(parts).with_(name=_name(parts, path))
+        with np.errstate(all="ignore"):  # values beyond float32 become infinite, which is reported below
+            parts = [part for part in _parts(_opened(path), path.suffix.lower()) if len(part.faces)]
+            if not parts:
+                raise InputError(f"{path}: has no faces", "points and lines cannot be used as a mesh")
+            mesh = _joined(parts).with_(name=_name(parts, path))
     except LiftformError:
         raise
     except Exception as error:  # a damaged file can break any assumption of the reader
-        raise _damaged(path, error) from error
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        what = f"{path}: damaged, or not a {path.suffix} file ({reason})"
+        raise UnreadableError(what, "export it again") from error
     if not np.isfinite(mesh.vertices).all():
         raise InputError(f"{path}: has coordinates that are not finite", "repair or export the file again")
+    if not np.ptp(mesh.vertices, axis=0).any():  # what compressed geometry looks like to a reader that cannot decode it
+        raise InputError(f"{path}: all its faces lie in one point", "if it is compressed (Draco), save it uncompressed")
     return mesh.validate()
 
 
@@ -60,8 +68,8 @@ class _Part:
         return self.mesh.faces
 
 
-def _opened(path: Path) -> Any:
-    """The file as a trimesh Scene."""
+def _check_file(path: Path) -> None:
+    """Raise when ``path`` is no file with something in it, or of no format that trimesh opens."""
     import trimesh
 
     try:
@@ -70,21 +78,19 @@ def _opened(path: Path) -> Any:
             raise InputNotFoundError(f"{path}: {what}", "give the path of a mesh file")
         if path.stat().st_size == 0:
             raise UnreadableError(f"{path}: the file is empty", "export it again")
-    except (OSError, ValueError) as error:
-        raise InputNotFoundError(f"{str(path)!r}: not a usable file name", "give the path of a mesh file") from error
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in trimesh.exchange.load.mesh_formats():
+    except OSError as error:
+        raise InputNotFoundError(f"{path}: {error.strerror}", "give the path of a mesh file") from error
+    if path.suffix.lower().lstrip(".") not in trimesh.exchange.load.mesh_formats():
         what = path.suffix or "a name without suffix"
         raise UnreadableError(f"{path}: {what} is no known mesh format", f"use {' '.join(_COMMON)}")
-    try:
-        return trimesh.load_scene(str(path), file_type=kind, process=False)
-    except Exception as error:
-        raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> UnreadableError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return UnreadableError(f"{path}: damaged, or not a {path.suffix} file ({reason})", "export it again")
+def _opened(path: Path) -> Any:
+    """The file as a trimesh Scene."""
+    import trimesh
+
+    logging.getLogger("trimesh").addHandler(_UNHEARD)
+    return trimesh.load_scene(str(path), file_type=path.suffix.lower().lstrip("."), process=False)
 
 
 def _parts(scene: Any, suffix: str) -> Iterator[_Part]:

@@ -3,60 +3,71 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def main(argv: list[str]) -> int:
-    """Run ``liftform train ARGV``; returns the exit code. Raises LiftformError; argparse exits on wrong usage."""
-    parser = argparse.ArgumentParser("liftform train", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_data, _add_mask, _add_export):
-        add(commands)
-    options = parser.parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
+def add_commands(commands: Commands) -> None:
+    """Add data, object, mask and export; each sets ``run(arguments) -> exit code``."""
+    data = commands.add_parser("data", help="prepare a network's shards (resumes)")
+    data.add_argument("network", choices=["object", "mask"])
+    data.add_argument("--recipe", type=Path, required=True, help="recipe of the run")
+    data.set_defaults(run=_data)
+    for name, what in (("object", "object"), ("mask", "foreground")):
+        train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
+        train.add_argument(
+            "--recipe", type=Path, required=True, help=f"recipe of the run, such as training/{name}.toml"
+        )
+        train.set_defaults(run=_train, network=name)
+    export = commands.add_parser("export", help="write a checkpoint as half-precision ONNX, with its table row")
+    export.add_argument("network", choices=["object", "mask"])
+    export.add_argument("checkpoint", type=Path)
+    export.set_defaults(run=_export)
 
 
-def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("data", help="prepare a network's shards without training")
-    parser.add_argument("network", choices=["mask"])
-    parser.add_argument("--recipe", type=Path, required=True, help="recipe of the run")
-    parser.set_defaults(run=_data)
+def _data(arguments: argparse.Namespace) -> int:
+    if arguments.network == "mask":
+        from . import mask
 
+        mask.prepare(mask.read_recipe(arguments.recipe).data)
+        return 0
+    from . import data, object
 
-def _data(options: argparse.Namespace) -> int:
-    from . import mask
-
-    mask.prepare(mask.read_recipe(options.recipe).data)
+    recipe = object.read_recipe(arguments.recipe)
+    for count, line in enumerate(
+        data.build_shards(recipe.manifest, recipe.object.shards, recipe.data, recipe.workers), 1
+    ):
+        if ":" in line or count % 100 == 0:
+            print(count, line, flush=True)
     return 0
 
 
-def _add_mask(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("mask", help="train the foreground network, or go on training it")
-    parser.add_argument("--recipe", type=Path, required=True, help="recipe of the run, such as training/mask.toml")
-    parser.set_defaults(run=_mask)
+def _train(arguments: argparse.Namespace) -> int:
+    if arguments.network == "mask":
+        from . import mask
 
+        recipe = mask.read_recipe(arguments.recipe)
+        progress, checkpoint = mask.train_mask(recipe), recipe.loop.checkpoint
+    else:
+        from . import object
 
-def _mask(options: argparse.Namespace) -> int:
-    from . import mask
-
-    recipe = mask.read_recipe(options.recipe)
-    progress = mask.train_mask(recipe)
-    print(f"{progress.step} steps in {progress.seconds / 60:.1f} min: {recipe.loop.checkpoint}")
+        run = object.read_recipe(arguments.recipe)
+        progress, checkpoint = object.train_object(run), run.loop.checkpoint
+    print(f"{progress.step} steps in {progress.seconds / 60:.1f} min: {checkpoint}")
     return 0
 
 
-def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("export", help="write a checkpoint as half-precision ONNX, with its table row")
-    parser.add_argument("network", choices=["mask"])
-    parser.add_argument("checkpoint", type=Path)
-    parser.set_defaults(run=_export)
-
-
-def _export(options: argparse.Namespace) -> int:
+def _export(arguments: argparse.Namespace) -> int:
     from . import export
 
-    difference = export.export_mask(options.checkpoint)
-    print(f"{export.WEIGHTS / 'mask.onnx'}: largest difference of alpha from torch {difference:.5f}")
+    if arguments.network == "mask":
+        difference = export.export_mask(arguments.checkpoint)
+        print(f"{export.WEIGHTS / 'mask.onnx'}: largest difference of alpha from torch {difference:.5f}")
+        return 0
+    from .export_object import install_object
+
+    difference = install_object(arguments.checkpoint)
+    print(f"{export.WEIGHTS}/object_*.onnx: largest difference of the field from torch {difference:.5f}")
     return 0

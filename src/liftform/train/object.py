@@ -1,6 +1,6 @@
 """Training of the object network: shards to batches, the whole loss, validation and an early look.
 
-    liftform train object --recipe training/object.toml
+liftform train object --recipe training/object.toml
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .. import recipe as recipes
 from ..errors import InputNotFoundError
 from ..recipe import option
 from ..zoo.object_net import ObjectNet, camera_from_upright, sample
 from . import losses
-from .data import KITS
+from .data import KITS, DataOptions
 from .loop import Batch, LoopOptions, Progress, fit
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
@@ -38,6 +39,28 @@ class ObjectOptions:
     points: int = option(512, "signed points a view", low=16)
     colour_points: int = option(128, "coloured surface points a view", low=16)
     rescan_steps: int = option(400, "steps between looks for new shards (0: never)", low=0)
+
+
+@dataclass(frozen=True)
+class ObjectRecipe:
+    """A whole run: ``[data]``, ``[object]`` and ``[loop]`` of the recipe file, the corpus, and how many processes."""
+
+    manifest: Path = Path("../shared/objects/manifest.jsonl")
+    workers: int = 2
+    threads: int = 2
+    data: DataOptions = field(default_factory=DataOptions)
+    object: ObjectOptions = field(default_factory=ObjectOptions)
+    loop: LoopOptions = field(default_factory=LoopOptions)
+
+
+def read_recipe(path: str | Path) -> ObjectRecipe:
+    """The recipe file; raises UsageError on unknown keys."""
+    tables = recipes.read_toml(path)
+    parts = {
+        name: recipes.build(cls, tables.pop(name, {}), f"{path} [{name}]")
+        for name, cls in (("data", DataOptions), ("object", ObjectOptions), ("loop", LoopOptions))
+    }
+    return replace(recipes.build(ObjectRecipe, tables, str(path)), **parts)
 
 
 class Corpus:
@@ -249,8 +272,10 @@ def validate(model: nn.Module, held_out: list[Batch]) -> dict[str, float]:
     return {k: v / len(held_out) for k, v in sums.items()}
 
 
-def train_object(options: ObjectOptions, loop: LoopOptions, log: Any = print) -> Progress:
+def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     """Train until the loop's budget is spent; the checkpoint, its log and curves lie at ``loop.checkpoint``."""
+    options, loop = recipe.object, recipe.loop
+    torch.set_num_threads(recipe.threads)
     corpus = Corpus(options.shards, held_out=False)
     held = Corpus(options.shards, held_out=True)
     source = batches(held, options, 0, augment=False)

@@ -120,7 +120,9 @@ class GlRasteriser:
         buffer = self._context.buffer(data.tobytes())
         # No flip: row 0 of the picture is uploaded first and so is found at v = 0, the top, as in glTF.
         height, width = surface.texture.shape[:2]
-        texture = self._context.texture((width, height), 3, np.ascontiguousarray(surface.texture).tobytes(), alignment=1)
+        texture = self._context.texture(
+            (width, height), 3, np.ascontiguousarray(surface.texture).tobytes(), alignment=1
+        )
         texture.build_mipmaps()
         texture.filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
         self._vao = self._context.vertex_array(

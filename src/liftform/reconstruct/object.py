@@ -1,0 +1,168 @@
+"""One masked picture of an object to a dense closed mesh with colour, by the embedded implicit-surface network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..assets import Mesh
+from ..camera import Camera
+from ..capture import Capture, Photo
+from ..errors import UsageError
+from ..recipe import option
+from ..runtime import Runtime
+from ..zoo import lifter
+from ..zoo.object_frame import FRAME_WIDTH, bounding_box, resample, virtual_camera
+from .surface import Grid, sample_field, sealed, surface_of
+
+FloatArray = NDArray[np.float32]
+
+#: Half the box searched for the object, in view units: width and height of the crop, and depth.
+SEARCH = (0.75, 0.75, 1.2)
+#: Side of the silhouette used to carve, in pixels.
+SILHOUETTE_PX = 256
+#: A mirror plane is passed on to later stages above this trust.
+MIRROR_TRUST = 0.7
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """How finely the surface is sought."""
+
+    resolution: int = option(128, "cells along the longest side of the object", "resolution", 32, 512)
+
+
+def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mesh]:
+    """Reconstructor: Capture whose photo has mask and camera -> dense Mesh in the view frame.
+
+    Raises UsageError without mask or camera, ReconstructionError when the network finds no surface.
+    """
+
+    def reconstruct(capture: Capture) -> Mesh:
+        photo = capture.photo
+        if photo.mask is None or photo.camera is None:
+            raise UsageError("reconstruction needs a mask and a camera", "run the mask and camera stages first")
+        crop = _Crop.of(photo, runtime)
+        runtime.progress("object", 0.2)
+        grid = sample_field(crop.carved, *crop.search_box(), options.resolution)
+        runtime.progress("object", 0.7)
+        vertices, faces = surface_of(_with_missing_parts(grid, crop))
+        colours = crop.field(vertices)[:, 1:]
+        runtime.progress("object", 1.0)
+        return Mesh(vertices, faces, colors=np.ascontiguousarray(colours), metadata=_notes(crop, len(faces)))
+
+    return reconstruct
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """One reading of the photo, with the silhouette that the surface has to respect."""
+
+    virtual: Camera
+    reading: lifter.Reading
+    field: Callable[[FloatArray], FloatArray]
+    #: signed distance to the silhouette in pixels of SILHOUETTE_PX, positive outside.
+    outline: FloatArray = field(repr=False)
+
+    @classmethod
+    def of(cls, photo: Photo, runtime: Runtime) -> _Crop:
+        assert photo.mask is not None
+        assert photo.camera is not None
+        mask = photo.mask
+        virtual = virtual_camera(photo.camera, bounding_box(mask.alpha), lifter.input_size())
+        image, _ = lifter.crop(mask.foreground, mask.alpha, photo.camera, virtual)
+        reading = lifter.read(image, runtime.threads)
+        sharp = virtual.resized(SILHOUETTE_PX, SILHOUETTE_PX)
+        _, alpha = resample(mask.foreground, mask.alpha, photo.camera, sharp)
+        return cls(virtual, reading, lifter.field_of(reading, virtual, runtime.threads), _signed_distance(alpha))
+
+    def search_box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Corners in the view frame of the box around the camera-aligned search box."""
+        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * SEARCH
+        upright = corners @ self.virtual.world_from_camera[:3, :3].T
+        return upright.min(0), upright.max(0)
+
+    def silhouette(self, points: FloatArray) -> FloatArray:
+        """Signed distance (N,) in view units of points (N, 3) to the cone through the silhouette, positive outside."""
+        from scipy.ndimage import map_coordinates
+
+        pixels, depth = self.virtual.resized(SILHOUETTE_PX, SILHOUETTE_PX).project(points)
+        at = np.clip(pixels - 0.5, 0, SILHOUETTE_PX - 1)
+        value = map_coordinates(self.outline, [at[:, 1], at[:, 0]], order=1, mode="nearest")
+        value = value + np.abs(pixels - 0.5 - at).max(1)
+        unit = 2 * np.tan(self.virtual.yfov / 2) * np.maximum(depth, 1e-3) / SILHOUETTE_PX
+        return (value * unit).astype(np.float32)
+
+    def carved(self, points: FloatArray) -> FloatArray:
+        """The network's signed distance cut by the silhouette; the network is asked only where it can matter."""
+        value = self.silhouette(points)
+        ask = value < 0.02
+        if ask.any():
+            value[ask] = np.maximum(value[ask], self.field(points[ask])[:, 0])
+        return value
+
+
+def _signed_distance(alpha: FloatArray) -> FloatArray:
+    """Signed distance in pixels to the half-way line of alpha (H, W), positive outside, exact to a part of a pixel."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = alpha > 0.5
+    if inside.all() or not inside.any():
+        return np.full(alpha.shape, -1.0 if inside.all() else 1.0, np.float32)
+    out = distance_transform_edt(~inside) - distance_transform_edt(inside)
+    near = np.abs(out) < 1.5  # there the coverage itself says where the line runs
+    out = np.where(near, np.clip(0.5 - alpha, -0.5, 0.5) * 2, out - np.sign(out) * 0.5)
+    return out.astype(np.float32)
+
+
+def _with_missing_parts(grid: Grid, crop: _Crop) -> Grid:
+    """Thin parts that the picture shows and the field lost come back as sheets at the network's visible depth.
+
+    The rays of the silhouette along which nothing is inside are found on the grid; there a slab two cells thick
+    around the predicted depth is added.
+    """
+    from scipy.ndimage import binary_dilation, map_coordinates
+
+    size = crop.reading.alpha.shape[0]
+    pixels, depth = crop.virtual.project(grid.points(grid.values < grid.step * 0.5))
+    at = np.floor(pixels).astype(int)
+    ok = (at >= 0).all(1) & (at < size).all(1)
+    hit = np.zeros((size, size), bool)
+    hit[at[ok, 1], at[ok, 0]] = True
+    hit = binary_dilation(hit, iterations=1 + int(_cell_px(grid, crop) / 2))
+    missing = (crop.reading.alpha > 0.6) & ~hit
+    if not missing.any():
+        return grid
+    missing = binary_dilation(missing, iterations=1)
+    near = np.ones(grid.values.shape, bool)
+    points = grid.points(near)
+    pixels, depth = crop.virtual.project(points)
+    at = np.clip(np.floor(pixels).astype(int), 0, size - 1)
+    ask = np.nonzero(missing[at[:, 1], at[:, 0]])[0]
+    scale = crop.reading.depth.shape[0] / size
+    where = np.clip(pixels[ask] * scale - 0.5, 0, None)
+    visible = map_coordinates(crop.reading.depth, [where[:, 1], where[:, 0]], order=1, mode="nearest")
+    distance = 0.5 * FRAME_WIDTH / np.tan(crop.virtual.yfov / 2)
+    thickness = 1.2 * grid.step
+    slab = np.abs(depth[ask] - distance - visible - thickness) - thickness
+    slab = np.maximum(slab, crop.silhouette(points[ask]))
+    flat = grid.values.reshape(-1).copy()
+    flat[ask] = np.minimum(flat[ask], slab)
+    values = flat.reshape(grid.values.shape).astype(np.float32)
+    return sealed(Grid(values, grid.low, grid.step))
+
+
+def _cell_px(grid: Grid, crop: _Crop) -> float:
+    """Size of a grid cell in pixels of the crop, at the origin."""
+    return grid.step / FRAME_WIDTH * crop.reading.alpha.shape[0]
+
+
+def _notes(crop: _Crop, faces: int) -> dict[str, object]:
+    normal, offset, trust = crop.reading.mirror
+    notes: dict[str, object] = {"model": "liftform-object", "dense_faces": faces, "mirror_trust": round(trust, 3)}
+    if trust > MIRROR_TRUST:
+        notes["mirror"] = (normal, offset)
+    return notes

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from liftform.assets import Material, Mesh
 from liftform.camera import Camera
 from liftform.conventions import linear_to_srgb, srgb_to_linear
@@ -21,8 +23,6 @@ from liftform.render import (
     sample_bilinear,
     smooth_normals,
 )
-
-import synthetic
 
 RADIUS, DISTANCE, YFOV, SIZE = 0.4, 2.0, np.radians(40.0), 96
 
@@ -203,8 +203,6 @@ def test_views_equal_single_renders_and_repeat(ball):
 def test_empty_view_and_camera_inside(ball, eye):
     away = np.eye(4)
     away[:3, 3] = (0, 0, 10)
-    view = render(ball, eye.moved(away @ np.diag([1, 1, 1.0, 1])), supersample=2)
-    assert not view.mask.any() or np.isfinite(view.depth[view.mask]).all()
     turned = Camera.from_fov(8, 8, 1.0, away)  # looks away from the ball
     assert not render(ball, turned, supersample=2).mask.any()
     inside = Camera.from_fov(8, 8, 1.0, np.array([[1, 0, 0, 0.3], [0, 1, 0, 0.1], [0, 0, 1, -0.2], [0, 0, 0, 1.0]]))

@@ -31,9 +31,9 @@ def fidelity(result: Any) -> Fidelity:
     if photo.mask is None:
         raise UsageError("the result's photo has no mask", "run the understand stage first")
     camera = camera_in_asset(photo, result.mesh).resized(*photo.size)
-    view = render(result.mesh, camera, shading="unlit", background=(0.5, 0.5, 0.5), supersample=2)
+    view = render(result.mesh, camera, shading="unlit", supersample=2)
     mask = photo.mask.alpha > 0.5
-    picture = view.image[..., :3]
+    picture = np.where(view.image[..., 3:] > 0, view.image[..., :3], np.float32(0.5))
     return Fidelity(
         psnr(picture, photo.image, mask & view.mask),
         psnr(picture, photo.image, mask),

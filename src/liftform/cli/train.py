@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ..errors import MissingExtraError
 from .arguments import Parser
@@ -13,7 +14,8 @@ def parser() -> Parser:
     from ..train.cli import add_commands
 
     p = Parser(prog="liftform train", description="Render, prepare data, train and export the networks.")
-    add_commands(p.add_subparsers(metavar="command", title="commands", required=True))
+    commands: Any = p.add_subparsers(metavar="command", title="commands", required=True)
+    add_commands(commands)
     return p
 
 

@@ -200,7 +200,7 @@ def test_views_equal_single_renders_and_repeat(ball):
         assert (render(ball, camera, supersample=2).image == view.image).all()
 
 
-def test_empty_view_and_camera_inside(ball, eye):
+def test_empty_view_and_camera_inside(ball):
     away = np.eye(4)
     away[:3, 3] = (0, 0, 10)
     turned = Camera.from_fov(8, 8, 1.0, away)  # looks away from the ball

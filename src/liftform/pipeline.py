@@ -167,8 +167,8 @@ class Result:
 
     def _report_json(self, files: Mapping[Path, bytes]) -> bytes:
         """The report, with the sizes of the files beside it and the recipe that led to them."""
-        facts = replace(self.report, files={path.name: len(data) for path, data in files.items()}).to_dict()
-        return (json.dumps({**facts, "recipe": self.recipe.to_tables()}, indent=2, ensure_ascii=False) + "\n").encode()
+        sizes = {path.name: len(data) for path, data in files.items()}
+        return replace(self.report, files=sizes, recipe=self.recipe.to_tables()).to_json().encode()
 
     def _animated(self, path: str | Path) -> Path:
         from .preview import turntable

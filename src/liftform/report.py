@@ -44,7 +44,7 @@ class Report:
 
     mesh: as finished, in the world frame. photo: the input. decisions: oldest first. seconds: stage -> time.
     scale: "metric" or "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does
-    not say. files: name -> bytes.
+    not say. files: name -> bytes. recipe: plain tables of the options that led to it.
     """
 
     mesh: Mesh = field(repr=False, compare=False)
@@ -57,6 +57,7 @@ class Report:
     fitness: tuple[Fitness, ...] = ()
     warnings: tuple[str, ...] = ()
     files: Mapping[str, int] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     recipe_digest: str = ""
     version: str = __version__
 
@@ -86,6 +87,7 @@ class Report:
             "fitness": [vars(fitness) for fitness in self.fitness],
             "warnings": list(self.warnings),
             "files": dict(self.files),
+            "recipe": dict(self.recipe),
         }
         if times:
             facts["seconds"] = {**self.seconds, "total": sum(self.seconds.values())}

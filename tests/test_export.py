@@ -32,7 +32,9 @@ JPEG = ExportOptions(texture_format="jpeg")
 def colored_ball():
     mesh = sphere()
     ramp = ((mesh.vertices + 1) / 2).astype(np.float32)
-    return mesh.with_(colors=ramp, seen=ramp[:, 0].copy(), name="ball", metadata={"unit": "metre", "n": np.int64(3)})
+    return mesh.with_(
+        colors=ramp, seen=ramp[:, 0].copy(), name="ball", metadata={"scale": {"unit": "metre"}, "n": np.int64(3)}
+    )
 
 
 def sampled_everything():
@@ -157,6 +159,8 @@ def test_ply_point_cloud(tmp_path):
 
 def test_stl_is_binary_with_outward_normals(tmp_path):
     save(box(), tmp_path / "a.stl")
+    save(colored_ball(), tmp_path / "b.stl")
+    assert b"unit: metre" in (tmp_path / "b.stl").read_bytes()[:80]
     data = (tmp_path / "a.stl").read_bytes()
     assert len(data) == 84 + 50 * 12
     assert data.startswith(b"liftform ")

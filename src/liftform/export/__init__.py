@@ -32,8 +32,8 @@ def save(asset: Mesh | PointCloud, path: str | Path, options: ExportOptions | No
 
     .glb: everything the mesh holds; ``seen`` as the attribute _SEEN, metadata as extras. .obj: with <name>.mtl and
     <name>_color.png|jpg beside it. .ply: mesh with vertex colours and ``seen``, or a PointCloud. .stl: geometry alone.
-    Coordinates are written as they are, +Y up, front to +Z; ``metadata["unit"]`` ("metre" or "unknown") is noted where
-    the format has room for it.
+    Coordinates are written as they are, +Y up, front to +Z; the unit in ``metadata["scale"]["unit"]`` ("metre" or
+    "unknown") is noted in the file.
 
     Returns the files written, the asset first. Raises OutputError (unknown suffix, target unwritable, disk full, an
     asset the format cannot hold) with nothing left behind, and InputError when the asset is not valid.

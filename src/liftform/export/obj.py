@@ -16,7 +16,7 @@ from .. import __version__
 from ..assets import Material, Mesh
 from ..conventions import linear_to_srgb
 from ..topology import merge_map
-from .texture import encode_texture, unit_normals
+from .common import encode_texture, signature, unit_normals
 
 if TYPE_CHECKING:
     from . import ExportOptions
@@ -30,24 +30,23 @@ def encode(mesh: Mesh, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """
     stem = re.sub(r"\s+", "_", path.stem)  # many readers end a file name at the first space
     files: dict[Path, bytes] = {}
-    header = [f"# liftform {__version__}; +Y up, front +Z"]
+    header = [f"# {signature(mesh)}"]
     if mesh.material is not None:
-        files, header = _with_material(mesh.material, path, stem, options)
+        files = _material_files(mesh.material, path, stem, options)
+        header.append(f"mtllib {stem}.mtl")
     body = "\n".join([*header, f"o {_word(mesh.name)}", *_geometry(mesh)])
     return {**files, path: f"{body}\n".encode()}
 
 
-def _with_material(
-    material: Material, path: Path, stem: str, options: ExportOptions
-) -> tuple[dict[Path, bytes], list[str]]:
-    """The files beside the .obj, and the lines at its head."""
+def _material_files(material: Material, path: Path, stem: str, options: ExportOptions) -> dict[Path, bytes]:
+    """The texture, if there is one, and the material library."""
     files: dict[Path, bytes] = {}
     texture = None
     if material.base_color_texture is not None:
         texture = f"{stem}_color.{'jpg' if options.texture_format == 'jpeg' else 'png'}"
         files[path.with_name(texture)] = encode_texture(material.base_color_texture, options)
     files[path.with_name(f"{stem}.mtl")] = _library(material, texture).encode()
-    return files, [f"# liftform {__version__}; +Y up, front +Z", f"mtllib {stem}.mtl"]
+    return files
 
 
 def _library(material: Material, texture: str | None) -> str:

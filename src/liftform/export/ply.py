@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
 from ..appearance import vertex_colors
 from ..assets import Mesh, PointCloud
 from ..conventions import linear_to_srgb, srgb_to_linear, to_uint8
 from ..topology import merge_map
-from .texture import unit_normals
+from .common import signature, unit_normals
 
 if TYPE_CHECKING:
     from . import ExportOptions
@@ -31,7 +30,7 @@ def encode(asset: Mesh | PointCloud, path: Path, options: ExportOptions) -> dict
     ``seen`` are averaged over them, texture coordinates are not kept.
     """
     if isinstance(asset, PointCloud):
-        return {path: _file(_columns(asset.points, asset.normals, asset.colors, None), None)}
+        return {path: _file(_columns(asset.points, asset.normals, asset.colors, None), None, signature(asset))}
     first, index = merge_map(asset.vertices)
     colors = vertex_colors(asset)
     columns = _columns(
@@ -40,7 +39,7 @@ def encode(asset: Mesh | PointCloud, path: Path, options: ExportOptions) -> dict
         None if colors is None else linear_to_srgb(_averaged(srgb_to_linear(colors), index)),
         None if asset.seen is None else _averaged(np.clip(np.nan_to_num(asset.seen), 0, 1)[:, None], index),
     )
-    return {path: _file(columns, index[asset.faces])}
+    return {path: _file(columns, index[asset.faces], signature(asset))}
 
 
 def _averaged(values: NDArray[np.floating[Any]], index: NDArray[Any]) -> NDArray[np.float32]:
@@ -67,13 +66,13 @@ def _columns(
     return columns
 
 
-def _file(columns: dict[str, NDArray[Any]], faces: NDArray[Any] | None) -> bytes:
-    """Header and binary body."""
+def _file(columns: dict[str, NDArray[Any]], faces: NDArray[Any] | None, note: str) -> bytes:
+    """Header, with ``note`` as its comment, and binary body."""
     kinds = [(name, "u1" if values.dtype == np.uint8 else "<f4") for name, values in columns.items()]
     vertices = np.empty(len(columns["x"]), kinds)
     for name, values in columns.items():
         vertices[name] = values
-    lines = ["ply", "format binary_little_endian 1.0", f"comment liftform {__version__}; +Y up, front +Z"]
+    lines = ["ply", "format binary_little_endian 1.0", f"comment {note}"]
     lines += [f"element vertex {len(vertices)}", *(f"property {_TYPES[kind]} {name}" for name, kind in kinds)]
     body = vertices.tobytes()
     if faces is not None:

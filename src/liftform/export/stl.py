@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import __version__
 from ..assets import Mesh
+from .common import signature
 
 if TYPE_CHECKING:
     from . import ExportOptions
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 def encode(mesh: Mesh, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The mesh as one .stl file, coordinates as they are. STL knows neither axes nor units: the header notes both."""
-    unit = mesh.metadata.get("unit", "unknown")
-    header = f"liftform {__version__}; +Y up, front +Z; unit: {unit}".encode("ascii", "replace")
+    header = signature(mesh).encode("ascii")
     triangles = np.zeros(len(mesh.faces), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     triangles["normal"] = mesh.face_normals()
     triangles["corners"] = mesh.vertices[mesh.faces] + np.float32(0)

@@ -1,4 +1,4 @@
-"""What several formats need: a texture as PNG or JPEG bytes, normals that are truly unit."""
+"""What several formats need: who wrote the file, a texture as PNG or JPEG bytes, normals that are truly unit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
+from ..assets import Mesh, PointCloud
+
 if TYPE_CHECKING:
     from . import ExportOptions
 
 #: zlib level of PNG textures: higher ones cost seconds at 4096 px for a percent of size.
 _PNG_LEVEL = 4
+
+
+def signature(asset: Mesh | PointCloud) -> str:
+    """One line of ASCII for headers: the program, the axes and the unit, "metre" or "unknown"."""
+    scale = asset.metadata.get("scale") if isinstance(asset, Mesh) else None
+    unit = scale.get("unit") if isinstance(scale, dict) else None
+    return f"liftform {__version__}; +Y up, front +Z; unit: {unit if unit == 'metre' else 'unknown'}"
 
 
 def encode_texture(texture: NDArray[np.uint8], options: ExportOptions) -> bytes:

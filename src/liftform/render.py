@@ -30,7 +30,7 @@ _HEADLIGHT = np.array([-0.40, -0.55, -0.73], np.float32)
 #: Corners bent more than 40 degrees (this is the cosine) from their face are shaded flat: boxes keep their edges.
 _CREASE_COS = 0.766
 #: Neighbouring pixels that differ by more than this (linear) are refined when supersampling.
-_EDGE = 0.05
+_EDGE = 0.1
 
 
 @dataclass(frozen=True)

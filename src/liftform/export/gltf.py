@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..assets import Material, Mesh
 from ..conventions import srgb_to_linear
-from .common import encode_texture, unit_normals
+from .content import encode_texture, unit_normals
 
 if TYPE_CHECKING:
     from . import ExportOptions

@@ -16,7 +16,7 @@ from .. import __version__
 from ..assets import Material, Mesh
 from ..conventions import linear_to_srgb
 from ..topology import merge_map
-from .common import encode_texture, signature, unit_normals
+from .content import encode_texture, signature, unit_normals
 
 if TYPE_CHECKING:
     from . import ExportOptions

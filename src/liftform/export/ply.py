@@ -15,7 +15,7 @@ from ..appearance import vertex_colors
 from ..assets import Mesh, PointCloud
 from ..conventions import linear_to_srgb, srgb_to_linear, to_uint8
 from ..topology import merge_map
-from .common import signature, unit_normals
+from .content import signature, unit_normals
 
 if TYPE_CHECKING:
     from . import ExportOptions

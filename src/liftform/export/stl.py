@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..assets import Mesh
-from .common import signature
+from .content import signature
 
 if TYPE_CHECKING:
     from . import ExportOptions

@@ -217,7 +217,7 @@ def _deep_grey(array: NDArray[Any], name: str) -> tuple[NDArray[Any], list[Decis
 
 
 def from_pillow(picture: Image.Image, name: str) -> Raw:
-    """A Pillow image of the caller's, opened lazily perhaps; it is decoded but not changed. Errors as ``from_stream``."""
+    """A caller's Pillow image, opened lazily perhaps; decoded but not changed. Errors as ``from_stream``."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -37,7 +37,7 @@ class MaskOptions:
     """What is known of the foreground. path: a mask file. pick: (x, y) in pixels of the original upright picture."""
 
     path: Path | None = option(None, "picture whose alpha, or white on black, marks the object", keyword="mask")  # noqa: RUF009
-    pick: tuple[float, float] | None = option(  # noqa: RUF009
+    pick: tuple[float, float] | None = option(
         None, "x,y of a pixel on the wanted object, in the original upright picture", keyword="pick"
     )
 

@@ -1,0 +1,109 @@
+"""Carrying seen colours into unseen parts of a surface without a seam, and filling the gaps of a texture."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..assets import FloatArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Keeps ratios of dark colours sane: colours are compared as log(linear + this).
+_DARK = 0.03
+#: Largest change of a colour, as a logarithm: a factor of three.
+_MOST = 1.1
+#: Neighbours of a sample on the surface.
+_NEIGHBOURS = 8
+#: Share of the object's diagonal over which a correction dies away.
+_REACH = 0.12
+
+
+def encode(linear: NDArray[np.floating]) -> Floats:
+    """Logarithmic colour, in which corrections are added: a change of light is the same for bright and dark."""
+    return np.log(np.maximum(np.asarray(linear, np.float64), 0) + _DARK)
+
+
+def applied(linear: FloatArray, correction: NDArray[np.floating]) -> FloatArray:
+    """Linear colours (N, 3) after adding a correction (N, 3) to their logarithms."""
+    return np.maximum((linear + _DARK) * np.exp(correction).astype(np.float32) - _DARK, 0)
+
+
+def gain(seen: FloatArray, guess: FloatArray, weight: FloatArray) -> Floats:
+    """Correction (3,) that brings guessed colours to the seen ones: weighted median per channel, within a factor of 3."""
+    difference = encode(seen) - encode(guess)
+    if not weight.any():
+        return np.zeros(3)
+    out = np.empty(3)
+    for k in range(3):
+        order = np.argsort(difference[:, k], kind="stable")
+        total = np.cumsum(weight[order])
+        out[k] = difference[order[np.searchsorted(total, total[-1] / 2)], k]
+    return np.clip(out, -_MOST, _MOST)
+
+
+def membrane(points: FloatArray, normals: FloatArray, difference: Floats, weight: FloatArray, size: float) -> Floats:
+    """A smooth field (N, 3) that equals ``difference`` where weight is 1 and dies away along the surface elsewhere.
+
+    Solves (L + diag(big weight) + decay) x = big weight difference with the graph Laplacian L of near samples with
+    like normals (a screened Poisson membrane; Perez, Gangnet, Blake: Poisson image editing, 2003).
+    """
+    from scipy.sparse import coo_matrix, diags
+    from scipy.spatial import cKDTree
+
+    count = len(points)
+    if count <= _NEIGHBOURS or not (weight > 0).any():
+        return np.zeros((count, 3))
+    distance, near = cKDTree(points).query(points, k=_NEIGHBOURS + 1)
+    distance, near = distance[:, 1:], near[:, 1:]
+    step = float(np.median(distance))
+    alike = np.clip(np.einsum("ik,ijk->ij", normals, normals[near]), 0, 1) ** 2
+    link = (alike * np.exp(-((distance / (2 * step)) ** 2)) + 1e-4 * (alike > 0)).ravel()
+    rows = np.repeat(np.arange(count), _NEIGHBOURS)
+    graph = coo_matrix((link, (rows, near.ravel())), shape=(count, count)).tocsr()
+    graph = graph.maximum(graph.T)
+    degree = np.asarray(graph.sum(1)).ravel()
+    held = 50.0 * np.asarray(weight, np.float64) ** 2
+    decay = float(degree.mean()) / 4 * (step / (_REACH * size)) ** 2
+    system = diags(degree + held + decay) - graph
+    wanted = held[:, None] * np.clip(difference, -_MOST, _MOST)
+    return _conjugate_gradients(system, wanted, 1 / (degree + held + decay))
+
+
+def _conjugate_gradients(system: NDArray[np.floating], wanted: Floats, inverse: Floats, rounds: int = 120) -> Floats:
+    """Solve system x = wanted for all columns at once, preconditioned by the diagonal's inverse."""
+    x = wanted * inverse[:, None]
+    r = wanted - system @ x
+    z = inverse[:, None] * r
+    p = z
+    rz = (r * z).sum(0)
+    target = 1e-3 * np.sqrt((wanted**2).sum(0)) + 1e-12
+    for _ in range(rounds):
+        if (np.sqrt((r**2).sum(0)) < target).all():
+            break
+        q = system @ p
+        step = rz / np.maximum((p * q).sum(0), 1e-300)
+        x, r = x + step * p, r - step * q
+        z = inverse[:, None] * r
+        fresh = (r * z).sum(0)
+        p, rz = z + fresh / np.maximum(rz, 1e-300) * p, fresh
+    return x
+
+
+def filled(image: FloatArray, known: Bools) -> FloatArray:
+    """The image (H, W, 3), sides powers of two or not, with unknown pixels taken from ever coarser means of known ones."""
+    if known.all() or not known.any() or min(known.shape) < 2:
+        return image
+    h, w = known.shape
+    odd = ((0, h % 2), (0, w % 2))
+    weight = np.pad(known, odd).astype(np.float32)
+    color = np.pad(image, (*odd, (0, 0))) * weight[..., None]
+    halves = color[0::2] + color[1::2]
+    total = weight[0::2] + weight[1::2]
+    coarse, total = halves[:, 0::2] + halves[:, 1::2], total[:, 0::2] + total[:, 1::2]
+    coarse = filled(coarse / np.maximum(total, 1)[..., None], total > 0)
+    out = image.copy()
+    y, x = np.nonzero(~known)
+    out[y, x] = coarse[y // 2, x // 2]
+    return out

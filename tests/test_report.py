@@ -14,7 +14,7 @@ from rich.console import Console
 
 from liftform.capture import Capture, Decision, Mask, Photo
 from liftform.errors import MissingExtraError, OutputError
-from liftform.preview import BACKGROUND, photo_tile, preview, preview_image, seen_share, turntable
+from liftform.preview import BACKGROUND, labelled, photo_tile, preview, preview_image, seen_share, turntable
 from liftform.report import report, table
 
 
@@ -181,3 +181,11 @@ def test_turntable_refuses(mesh, tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"liftform\[video\]"):
         turntable(mesh, tmp_path / "turn.mp4")
     assert not list(tmp_path.iterdir())
+
+
+def test_long_labels_are_cut():
+    sheet = labelled([np.zeros((20, 100, 3), np.uint8)] * 2, ["a very long name of a picture — indeed.jpg", "b"])
+    ink = np.abs(np.asarray(sheet, int)[20:] - np.asarray(sheet, int)[-1, -1]).max(-1) > 60
+    columns = np.nonzero(ink.any(0))[0]
+    assert columns[columns < 100].max() <= 93
+    assert (columns > 100).any()

@@ -156,13 +156,15 @@ def labelled(pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str], extra
 
 
 def write_line(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int, size: int = 15) -> None:
-    """One line of text at (x, y), cut with an ellipsis where it is wider than ``width`` pixels."""
+    """One line of text at (x, y), its end cut off where it is wider than ``width`` pixels."""
     from PIL import ImageFont
 
     font = ImageFont.load_default(size)
-    while text and draw.textlength(text, font=font) > width:
-        text = text.rstrip("…")[:-1] + "…" if len(text) > 2 else ""
-    draw.text((x, y), text, fill=_INK, font=font)
+    shown = whole = text.replace("—", "-")  # Pillow's own font has no dash
+    while shown and draw.textlength(shown, font=font) > width:
+        whole = whole[:-1]
+        shown = whole and whole + "..."
+    draw.text((x, y), shown, fill=_INK, font=font)
 
 
 def byte_color(color: tuple[float, float, float]) -> tuple[int, int, int]:

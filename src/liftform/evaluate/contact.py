@@ -61,9 +61,8 @@ def _strip(source: str | Path, make: Callable[..., Any], size_px: int) -> tuple[
         return labelled(tiles, [name, "cut-out", *(label for label, _, _ in VIEWS)]), ""
     except Exception as error:  # one bad picture must not cost the whole sheet
         known = isinstance(error, LiftformError)
-        reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
-        blank = np.zeros((size_px, size_px * (1 + len(VIEWS)), 3), np.uint8)
-        tiles = [_input_tile(source, size_px), message_tile(reason, blank.shape[1], size_px)]
+        reason = str(error).replace(str(source), name) if known else f"unexpected {type(error).__name__}: {error}"
+        tiles = [_input_tile(source, size_px), message_tile(reason, size_px * (1 + len(VIEWS)), size_px)]
         return labelled(tiles, [name, "failed"]), reason
 
 

@@ -32,7 +32,7 @@ MIRROR_TRUST = 0.7
 class ObjectOptions:
     """How finely the surface is sought."""
 
-    resolution: int = option(128, "cells along the longest side of the object", "resolution", 32, 512)
+    resolution: int = option(96, "cells along the longest side of the object", "resolution", 32, 512)
 
 
 def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mesh]:

@@ -64,20 +64,25 @@ def _bounds(
 
 
 def _doubled(field: ScalarField, grid: Grid) -> Grid:
-    from scipy.ndimage import binary_dilation
-
-    shape = tuple(2 * n - 1 for n in grid.values.shape)
-    inside = grid.values < 0
-    near = binary_dilation(inside, iterations=1) & binary_dilation(~inside, iterations=1)
-    near |= np.abs(grid.values) < 0.6 * grid.step  # a thin part may hide between nodes of one sign
+    """The grid at half the step; only nodes of cells that the surface crosses, or nearly, are evaluated."""
+    corners = [grid.values[i:, j:, k:][tuple(slice(n - 1) for n in grid.values.shape)] for i, j, k in _CORNERS]
+    lowest, highest = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    slack = 0.25 * grid.step  # a thin part may hide between nodes of one sign
+    crossed = (lowest < slack) & (highest > -slack)
     values = _upsampled(grid.values)
-    ask = np.zeros(shape, bool)
-    ask[::2, ::2, ::2] = near
-    ask = binary_dilation(ask, np.ones((3, 3, 3), bool))
+    ask = np.zeros(values.shape, bool)
+    for i in range(3):
+        for j in range(3):
+            for k in range(3):
+                a, b, c = crossed.shape
+                ask[i : i + 2 * a : 2, j : j + 2 * b : 2, k : k + 2 * c : 2] |= crossed
     ask[::2, ::2, ::2] = False  # known already
     fine = Grid(values, grid.low, grid.step / 2)
     values[ask] = field(fine.points(ask))
     return fine
+
+
+_CORNERS = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
 
 
 def _upsampled(values: FloatArray) -> FloatArray:
@@ -111,5 +116,5 @@ def surface_of(grid: Grid) -> tuple[FloatArray, NDArray[np.int32]]:
         raise ReconstructionError("the network found no surface in this picture", "check the mask (--mask, --pick)")
     # Values of exactly zero make degenerate triangles.
     values = np.where(np.abs(grid.values) < 1e-6 * grid.step, np.float32(1e-6 * grid.step), grid.values)
-    vertices, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="descent")
     return (vertices * grid.step + grid.low).astype(np.float32), faces.astype(np.int32)

@@ -1,4 +1,4 @@
-"""The trained object network as two ONNX graphs: the encoder, run once a picture, and the field, run for many points."""
+"""The trained object network as two ONNX graphs: the encoder, run once a picture, and the field, run at points."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _note(path: Path, settings: dict[str, str]) -> None:
 
 
 def install_object(checkpoint: Path, folder: Path = WEIGHTS) -> float:
-    """The averaged weights of ``checkpoint`` as half-precision files with their rows; returns the field's largest error.
+    """The averaged weights of ``checkpoint`` as half-precision files with their rows; returns its largest error.
 
     Raises OutputError, and leaves the old files, when the exported network does not agree with the trained one.
     """

@@ -198,7 +198,7 @@ def _collate(views: list[dict[str, Any]], rng: np.random.Generator, augment: boo
 
 
 def _photographed(rgb: Tensor, alpha: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What cameras and masks do: white balance, gamma, contrast, grey, blur, noise, a mask a pixel too small or large."""
+    """What cameras and masks do: white balance, gamma, contrast, grey, blur, noise, a mask a pixel too small."""
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)

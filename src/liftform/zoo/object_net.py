@@ -45,7 +45,7 @@ class Encoding(NamedTuple):
 
 
 class ObjectNet(nn.Module):
-    """Convolutional encoder-decoder with a field over pixel-aligned features, read at a point and at its mirror image."""
+    """Convolutional encoder-decoder with a field over features read at a point and at its mirror image."""
 
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 128, 192), field_width: int = 160) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class Attention(nn.Module):
         """(B, C, H, W) -> the same shape."""
         b, c, h, w = x.shape
         t = x.flatten(2).transpose(1, 2)
-        q, k, v = self.qkv(self.norm(t)).reshape(b, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(self.norm(t)).reshape(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
         t = t + self.out(a)
         t = t + self.mlp(self.norm_mlp(t))

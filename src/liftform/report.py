@@ -112,17 +112,16 @@ class Report:
 def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
     """Measure a finished mesh (world frame) and gather what was decided on the way to it.
 
-    ``mesh.metadata["scale"]["unit"]`` says "metre" where a real height was given; ``mesh.metadata["decisions"]`` may
-    hold the refiners' own decisions.
+    ``mesh.metadata["scale"]["unit"]`` says "metre" where a real height was given; ``mesh.metadata["decisions"]``, a
+    sequence of Decision, tells what the reconstructor and the refiners decided (the model, say).
     """
     from .preview import seen_share
     from .topology import health
 
     found = health(mesh)
     photo = capture.photo
-    decisions = (*capture.decisions, *mesh.metadata.get("decisions", ()))
-    unit = mesh.metadata.get("scale", {}).get("unit", "unknown")
-    scale = "metric" if unit == "metre" else "unknown"
+    scale = "metric" if mesh.metadata.get("scale", {}).get("unit") == "metre" else "unknown"
+    decisions = (*capture.decisions, *mesh.metadata.get("decisions", ()), _scale_decision(scale))
     seen = None if mesh.seen is None else seen_share(mesh)
     textured = mesh.material is not None and mesh.material.base_color_texture is not None
     return Report(
@@ -224,7 +223,7 @@ def _number_text(value: Any) -> str:
 
 
 def _extent_text(scale: Mapping[str, Any]) -> str:
-    unit = "m" if scale["kind"] == "metric" else "units, real size unknown"
+    unit = "m" if scale["kind"] == "metric" else "units"
     return " x ".join(f"{x:.3g}" for x in scale["extent"]) + f" {unit} (width, height, depth)"
 
 
@@ -262,6 +261,12 @@ def _mask_warnings(photo: Photo) -> list[str]:
     if border.mean() > 0.02:
         found.append("the object touches the picture's edge: what lies beyond was invented")
     return found
+
+
+def _scale_decision(scale: str) -> Decision:
+    if scale == "metric":
+        return Decision("scale", scale, "given", "from the height that was given")
+    return Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
 
 
 def _unit(scale: str) -> str:

@@ -29,11 +29,13 @@ def photo() -> Photo:
 
 @pytest.fixture
 def mesh():
-    return synthetic.textured_box(16)
+    return synthetic.textured_box(16).with_(metadata={"model": "net"})
 
 
 def reported(mesh, photo, **seconds):
     decisions = (Decision("camera", {"yfov_deg": 30.0}, "estimated"), Decision("focal length", None, "file"))
+    decisions += (Decision("mask", {"share": 0.2, "touches": []}, "estimated"),)
+    decisions += (Decision("working size", [90, 60], "guessed"),)
     return report(mesh, Capture((photo,), decisions), seconds or {"load": 0.25, "object": 1.0})
 
 
@@ -120,6 +122,9 @@ def test_table_says_the_essentials(mesh, photo):
     for words in ("cup.jpg  900 x 600 px", "yfov deg 30 (estimated)", "12 faces, watertight, manifold", "50% seen"):
         assert words in text
     assert "1.25 s (load 0.25, object 1.00)" in text
+    assert "mask      share 0.2 (estimated)" in text
+    assert "model     net (guessed" in text
+    assert "working size" not in text
     assert "focal length" not in text  # nothing was found, nothing to say
     console.print(reported(mesh, photo).table())
     assert console.export_text() == text

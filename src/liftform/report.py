@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: A mesh of more faces is heavy for a browser or a phone; half of it for something far from a game's camera.
 _MANY_FACES = 100_000
 _SIGNIFICANT_DIGITS = 6
+#: Decisions that only the JSON tells: true of nearly every picture, and dull.
+_LOADING_DETAILS = ("file type", "picture size", "working size", "colour", "alpha", "orientation")
 #: A JSON list of plain values spread over lines; strings never hold a raw line break.
 _FLAT_LIST = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
 
@@ -112,8 +114,8 @@ class Report:
 def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
     """Measure a finished mesh (world frame) and gather what was decided on the way to it.
 
-    ``mesh.metadata["scale"]["unit"]`` says "metre" where a real height was given; ``mesh.metadata["decisions"]``, a
-    sequence of Decision, tells what the reconstructor and the refiners decided (the model, say).
+    Of ``mesh.metadata``: "model" names the network that made it, ["scale"]["unit"] says "metre" where a real height was
+    given.
     """
     from .preview import seen_share
     from .topology import health
@@ -121,7 +123,7 @@ def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = N
     found = health(mesh)
     photo = capture.photo
     scale = "metric" if mesh.metadata.get("scale", {}).get("unit") == "metre" else "unknown"
-    decisions = (*capture.decisions, *mesh.metadata.get("decisions", ()), _scale_decision(scale))
+    decisions = (*capture.decisions, *_mesh_decisions(mesh, scale))
     seen = None if mesh.seen is None else seen_share(mesh)
     textured = mesh.material is not None and mesh.material.base_color_texture is not None
     return Report(
@@ -191,7 +193,11 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the terminal shows, a line each."""
     source, mesh, surface = facts["input"], facts["mesh"], facts["surface"]
     rows = [("input", f"{source['name']}  {source['size'][0]} x {source['size'][1]} px")]
-    rows += [(d["what"], _decision_text(d)) for d in facts["decisions"] if d["value"] is not None]
+    rows += [
+        (d["what"], _decision_text(d))
+        for d in facts["decisions"]
+        if d["value"] is not None and d["what"] not in _LOADING_DETAILS
+    ]
     rows.append(("size", _extent_text(facts["scale"])))
     rows.append(("mesh", _mesh_text(mesh)))
     if surface:
@@ -208,15 +214,15 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _decision_text(decision: Mapping[str, Any]) -> str:
     value, note = decision["value"], decision["note"]
     if isinstance(value, dict):
-        value = ", ".join(f"{key.replace('_', ' ')} {_number_text(v)}" for key, v in value.items())
-    elif isinstance(value, list):
-        value = " x ".join(_number_text(v) for v in value)
+        value = ", ".join(f"{key.replace('_', ' ')} {_value_text(v)}" for key, v in value.items() if v != [])
     else:
-        value = _number_text(value)
+        value = _value_text(value)
     return f"{value} ({decision['origin']}{': ' + note if note else ''})"
 
 
-def _number_text(value: Any) -> str:
+def _value_text(value: Any) -> str:
+    if isinstance(value, list):
+        return " x ".join(_value_text(v) for v in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -263,10 +269,14 @@ def _mask_warnings(photo: Photo) -> list[str]:
     return found
 
 
-def _scale_decision(scale: str) -> Decision:
+def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:
+    """What was decided after the picture was understood."""
+    if "model" in mesh.metadata:
+        yield Decision("model", mesh.metadata["model"], "guessed", "the recipe's network, whatever the picture shows")
     if scale == "metric":
-        return Decision("scale", scale, "given", "from the height that was given")
-    return Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
+        yield Decision("scale", scale, "given", "from the height that was given")
+    else:
+        yield Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
 
 
 def _unit(scale: str) -> str:

@@ -67,13 +67,17 @@ def write_shard(path: Path, images: Iterator[tuple[ByteImage, dict[str, Any]]]) 
 #: Sources of flat-coloured kit models: many, and alike.
 KITS = ("quaternius", "quaternius_fbx", "kenney", "kaykit", "market")
 
+#: Objects of the train split that may not be used: this box is CC BY-NC by its repository's own attribution list,
+#: though the manifest calls it CC-BY.
+BARRED = ("bigym__box_box",)
+
 
 def corpus(manifest: Path) -> list[dict[str, Any]]:
     """Rows of the train split, each with the glb's full path and ``held``: a fixed 6 % of families for validation."""
     import zlib
 
     rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    rows = [row for row in rows if row["split"] == "train"]
+    rows = [row for row in rows if row["split"] == "train" and row["id"] not in BARRED]
     for row in rows:
         row["glb"] = str(manifest.parent / row["file"])
         row["held"] = zlib.crc32(row["family"].encode()) % 100 < 6

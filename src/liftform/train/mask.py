@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,8 +38,8 @@ class MaskData:
     background_shards: int = option(12, "files of 200 backgrounds", low=1)
     textures: int = option(500, "textures for reskinning", low=1)
     workers: int = option(2, "processes that prepare shards", low=1)
-    batch: int = option(24, "pictures in a step", low=2)
-    sizes: tuple[int, int, int, int] = option((192, 192, 224, 256), "picture sizes, drawn anew each step")
+    batch: int = option(24, "pictures in a step", low=3)
+    sizes: tuple[int, int, int, int] = option((160, 160, 192, 224), "picture sizes, drawn anew each step")
     loaders: int = option(1, "processes that compose pictures: 0 or 1", low=0, high=1)
     validation: int = option(128, "held-out composites", low=1)
     validation_size: int = option(256, "their size", low=32)
@@ -77,21 +76,22 @@ def prepare(data: MaskData) -> None:
 
 
 class Stream(IterableDataset[Batch]):
-    """Endless batches from step ``first`` on: half fresh composites, half those of ``lag`` steps ago, varied.
+    """Endless batches from step ``first`` on: a third fresh composites, the rest those of 24 and 61 steps ago, varied.
 
-    Composing costs nearly as much as training on the result, so each picture is used twice. A stream that starts
+    Composing costs nearly as much as training on the result, so each picture is used three times. A stream that starts
     in the middle recomputes what it would have remembered: batch n is the same however the run was cut.
     """
 
-    def __init__(self, bank: Bank, data: MaskData, first: int, lag: int = 24) -> None:
-        self.bank, self.data, self.first, self.lag = bank, data, first, lag
-        self.fresh: OrderedDict[int, list[tuple[ByteImage, ByteImage]]] = OrderedDict()
+    def __init__(self, bank: Bank, data: MaskData, first: int, lags: tuple[int, int] = (24, 61)) -> None:
+        self.bank, self.data, self.first, self.lags = bank, data, first, lags
+        self.fresh: dict[int, list[tuple[ByteImage, ByteImage]]] = {}
 
     def __iter__(self) -> Iterator[Batch]:
         for step in itertools.count(self.first):
             rng = np.random.default_rng([self.data.seed, 31, step])
             size = self._size(step)
-            pairs = [*self._composed(step), *(_varied(p, size, rng) for p in self._composed(max(0, step - self.lag)))]
+            old = [pair for lag in self.lags for pair in self._composed(step - lag if step >= lag else step // 2)]
+            pairs = [*self._composed(step), *(_varied(pair, size, rng) for pair in old)]
             image, alpha = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
             yield {"image": image, "alpha": alpha}
 
@@ -100,11 +100,11 @@ class Stream(IterableDataset[Batch]):
 
     def _composed(self, step: int) -> list[tuple[ByteImage, ByteImage]]:
         if step not in self.fresh:
-            half = self.data.batch // 2
-            numbers = range(step * half, (step + 1) * half)
+            share = self.data.batch // 3
+            numbers = range(step * share, (step + 1) * share)
             self.fresh[step] = [composite(self.bank, self._size(step), self.data.seed, i) for i in numbers]
-        while len(self.fresh) > self.lag + 1:
-            self.fresh.popitem(last=False)
+        for old in [key for key in self.fresh if key < max(self.fresh) - max(self.lags)]:
+            del self.fresh[old]
         return self.fresh[step]
 
 

@@ -124,6 +124,15 @@ def test_grey_with_alpha_and_one_bit() -> None:
     assert np.array_equal(bits.image[..., 0], np.asarray(grey) >= 128)
 
 
+@pytest.mark.parametrize("mode", ["RGBa", "La"])
+def test_premultiplied_pillow_modes(mode: str) -> None:
+    straight = Image.fromarray(with_alpha()).convert("LA" if mode == "La" else "RGBA")
+    photo, want = load(straight.convert(mode)).photo, load(straight).photo
+    assert np.array_equal(photo.alpha, want.alpha)
+    solid = want.alpha > 0
+    assert np.abs(photo.image - want.image)[solid].max() <= 2.5 / 255
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_without_profile_is_the_plain_formula(kind: str) -> None:
     ink = Image.new("CMYK", (32, 32), (0, 255, 255, 51))

@@ -196,8 +196,9 @@ def _array_of(picture: Image.Image, icc: bytes | None, name: str) -> tuple[NDArr
         note = f"CMYK by its profile {profile!r}" if profile else "CMYK without a usable profile: plain formula"
         return np.asarray(picture), None, [Decision("colour", "sRGB", "file" if profile else "guessed", note)]
     if mode in ("La", "LA", "PA", "RGBa", "RGBA") or "transparency" in picture.info:
-        plain = {"La": "LA", "RGBa": "RGBA"}.get(mode, mode)
-        return np.asarray(picture.convert(plain).convert("RGBA")), icc, []
+        for step in {"La": ("LA", "RGBA"), "RGBA": ()}.get(mode, ("RGBA",)):  # a needless convert copies 100 MP
+            picture = picture.convert(step)
+        return np.asarray(picture), icc, []
     if mode in ("1", "L"):
         return np.asarray(picture.convert("L"))[..., None], icc, []
     if mode == "LAB":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +19,19 @@ from . import blend, surface
 from .observe import Observer
 from .raster import rasterize
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer]
 
 #: The colour field is worked out on blocks of texels, this many to a side of the texture.
 _BLOCKS = 170
+#: Texels worked on at once.
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class BakeOptions:
     """How the texture is made."""
 
-    size: int = option(1024, "side of the texture in pixels", "texture-size", 256, 4096)
+    size: int = option(1024, "side of the texture in pixels", "texture_size", 256, 4096)
     mirror: bool = option(True, "show the seen side on the hidden one where the object is symmetric", "")
 
 
@@ -45,27 +48,31 @@ def bake(mesh: Mesh, dense: Mesh, capture: Capture, options: BakeOptions, runtim
         raise InputError("this mesh has no texture coordinates", "run unwrap before bake")
     texels = _Texels.of(mesh, options.size)
     observer = Observer(capture.photo, mesh, texels.per_unit)
-    runtime.progress("bake", 0.2)
-    photo, weight = observer(texels.points, texels.normals)
+    blocks = _Blocks.of(texels)
+    photo, weight = _observed(texels, blocks, observer)
     runtime.progress("bake", 0.6)
-    blocks = _Blocks.of(texels, options.size)
-    base, fitted = _guessed(blocks, dense, photo, weight)
+    base, fitted = _guessed(blocks, dense)
     plane = _mirror(dense) if options.mirror else None
-    known, shown = blocks.mean(weight), blocks.mean(photo, weight)
     block_base = base if plane is None else _mirrored(observer, plane, blocks.points, blocks.normals, base)
-    difference = blend.encode(shown) - blend.encode(block_base)
-    field = blend.membrane(blocks.points, blocks.normals, difference, known, observer.size)
-    rest = np.flatnonzero(weight < 1)
-    smooth = blocks.interpolated(np.concatenate([base, field.astype(np.float32)], 1), rest)
-    color = smooth[:, :3]
-    if plane is not None:
-        color = _mirrored(observer, plane, texels.points[rest], texels.normals[rest], color)
-    color = blend.applied(color, smooth[:, 3:])
-    mix = weight[rest, None]
-    photo[rest] = mix * photo[rest] + (1 - mix) * color
-    runtime.progress("bake", 0.9)
+    difference = blend.encode(blocks.shown) - blend.encode(block_base)
+    field = blend.membrane(blocks.points, blocks.normals, difference, blocks.known, observer.size)
+    image = np.zeros((options.size**2, 3), np.uint8)
+    for part in texels.chunks():
+        unseen = part.start + np.flatnonzero(weight[part] < 1)
+        if plane is None:
+            color = blocks.interpolated(blend.applied(base, field), unseen)
+        else:
+            both = blocks.interpolated(np.concatenate([base, field.astype(np.float32)], 1), unseen)
+            color = blend.applied(_mirrored(observer, plane, *texels.surface(unseen), both[:, :3]), both[:, 3:])
+        mix = weight[unseen, None]
+        photo[unseen] = mix * photo[unseen] + (1 - mix) * color
+        image[texels.pixel[part]] = to_uint8(linear_to_srgb(photo[part]))
+    known = np.zeros(options.size**2, bool)
+    known[texels.pixel] = True
+    square = (options.size, options.size)
+    texture = blend.filled(image.reshape(*square, 3), known.reshape(square))
     facts = {
-        "seen_share": round(float((weight * texels.area).sum() / texels.area.sum()), 4),
+        "seen_share": round(texels.share(weight), 4),
         "texture_size": options.size,
         "texels_per_unit": round(texels.per_unit, 2),
         "gain": [round(float(x), 3) for x in np.exp(fitted)],
@@ -73,145 +80,158 @@ def bake(mesh: Mesh, dense: Mesh, capture: Capture, options: BakeOptions, runtim
     }
     return mesh.with_(
         seen=observer(mesh.vertices, mesh.normals)[1],
-        material=Material(base_color_texture=_texture(texels, photo, options.size), metallic=0.0, roughness=0.9),
+        material=Material(base_color_texture=texture, metallic=0.0, roughness=0.9),
         metadata={**mesh.metadata, "bake": facts},
     )
 
 
 @dataclass(frozen=True)
 class _Texels:
-    """The texels that lie on the surface: pixel (N,) as y * size + x, face (N,), points and unit normals (N, 3), area (N,)."""
+    """The texels that lie on the surface, in the order of their faces; worked on in chunks that stay in the cache.
 
+    pixel (N,) int32 as y * size + x; face (N,) int32; weight (N, 3) barycentric; corners (F, 3, 6): positions and
+    normals; chart (F,); area (F,): surface per texel; per_unit: texels per unit of length.
+    """
+
+    size: int
     pixel: Ints
     face: Ints
+    weight: FloatArray
+    corners: FloatArray
     chart: Ints
-    points: FloatArray
-    normals: FloatArray
     area: FloatArray
     per_unit: float
 
     @classmethod
     def of(cls, mesh: Mesh, size: int) -> _Texels:
         assert mesh.uv is not None and mesh.normals is not None
-        corners = mesh.uv[mesh.faces].astype(np.float64) * size
-        face, pixel, weight = rasterize(corners, size, size)
-        e, g = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        flat = np.abs(e[:, 0] * g[:, 1] - e[:, 1] * g[:, 0]) / 2
+        flat = mesh.uv[mesh.faces].astype(np.float64) * size
+        face, pixel, weight = rasterize(flat, size, size)
+        e, g = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+        texels = np.abs(e[:, 0] * g[:, 1] - e[:, 1] * g[:, 0]) / 2
         solid = np.linalg.norm(surface.cross_products(mesh.vertices, mesh.faces), axis=1) / 2
         chart = surface.components(mesh.faces, len(mesh.vertices))[1][mesh.faces[:, 0]]
-        both = np.concatenate([mesh.vertices, mesh.normals], 1)
-        at = _interpolated(both[mesh.faces], face, weight)
+        corners = np.concatenate([mesh.vertices, mesh.normals], 1)[mesh.faces]
+        area = (solid / np.maximum(texels, 1e-12)).astype(np.float32)
+        return cls(size, pixel, face, weight, corners, chart, area, float(np.sqrt(texels.sum() / solid.sum())))
+
+    def chunks(self) -> Iterator[slice]:
+        """Ranges of texels."""
+        return (slice(i, min(i + _CHUNK, len(self.pixel))) for i in range(0, len(self.pixel), _CHUNK))
+
+    def surface(self, chosen: slice | Ints) -> tuple[FloatArray, FloatArray]:
+        """Points (n, 3) and unit normals (n, 3) of some texels."""
+        face, weight = self.face[chosen], self.weight[chosen]
+        at = self.corners[:, 0][face] * weight[:, :1]
+        for i in (1, 2):
+            at += self.corners[:, i][face] * weight[:, i : i + 1]
         normals = at[:, 3:] / np.maximum(np.linalg.norm(at[:, 3:], axis=1, keepdims=True), 1e-12)
-        area = (solid / np.maximum(flat, 1e-12)).astype(np.float32)[face]
-        density = float(np.sqrt(flat.sum() / max(solid.sum(), 1e-300)))
-        return cls(pixel, face, chart[face], np.ascontiguousarray(at[:, :3]), normals, area, density)
+        return np.ascontiguousarray(at[:, :3]), normals
+
+    def share(self, weight: FloatArray) -> float:
+        """Mean of a weight (N,) over the surface's area."""
+        count = len(self.area)
+        sums = [np.bincount(self.face, w, count) @ self.area for w in (weight, None)]
+        return float(sums[0] / max(sums[1], 1e-30))
 
 
-def _interpolated(corners: FloatArray, face: Ints, weight: FloatArray) -> FloatArray:
-    """Values per corner (F, 3, C) at (face, barycentric weight): (N, C)."""
-    out = corners[:, 0][face] * weight[:, :1]
-    for i in (1, 2):
-        out += corners[:, i][face] * weight[:, i : i + 1]
-    return out
-
-
-@dataclass(frozen=True)
+@dataclass
 class _Blocks:
     """Square blocks of texels, one per chart they touch: the samples on which colours are guessed and carried on.
 
-    of_texel (N,): the block of each texel. grid: (rows, rows) block of the first chart there, -1 where none.
+    of_texel (N,) int32: the block of each texel. grid (rows, rows): block of one of the charts there, -1 where none.
+    After ``_observed``: points, normals (B, 3), known (B,) mean weight, shown (B, 3) mean linear colour where known.
     """
 
+    texels: _Texels
+    step: int
     of_texel: Ints
-    place: Ints
     grid: Ints
     chart: Ints
-    step: int
-    size: int
-    texels: _Texels
     points: FloatArray
     normals: FloatArray
+    known: FloatArray
+    shown: FloatArray
 
     @classmethod
-    def of(cls, texels: _Texels, size: int) -> _Blocks:
-        step = max(1, round(size / _BLOCKS))
-        rows = -(-size // step)
-        y, x = np.divmod(texels.pixel, size)
-        place = (y // step) * rows + x // step
-        first = np.full(rows * rows, -1, np.int64)
-        first[place[::-1]] = np.arange(len(place))[::-1]
-        stray = texels.chart != texels.chart[first[place]]
-        of_texel = np.empty(len(place), np.int64)
-        grid = np.cumsum(first >= 0) - 1
-        of_texel[~stray] = grid[place[~stray]]
-        number = int(grid[-1]) + 1
-        key = texels.chart[stray] * (rows * rows) + place[stray]
-        _, example, index = np.unique(key, return_index=True, return_inverse=True)
-        of_texel[stray] = number + index
-        chosen = np.r_[first[first >= 0], np.flatnonzero(stray)[example]]
-        total = np.maximum(np.bincount(of_texel, minlength=len(chosen)), 1)[:, None]
-        means = [
-            np.stack([np.bincount(of_texel, v[:, k], len(chosen)) for k in range(3)], 1) / total
-            for v in (texels.points, texels.normals)
-        ]
-        normals = means[1] / np.maximum(np.linalg.norm(means[1], axis=1, keepdims=True), 1e-12)
+    def of(cls, texels: _Texels) -> _Blocks:
+        step = max(1, round(texels.size / _BLOCKS))
+        rows = -(-texels.size // step)
+        place = np.empty(len(texels.pixel), np.int32)
+        for part in texels.chunks():
+            y, x = np.divmod(texels.pixel[part], np.int32(texels.size))
+            place[part] = (y // step) * rows + x // step
+        owner = np.full(rows * rows, -1, np.int64)
+        owner[place[::-1]] = texels.chart[texels.face[::-1]]
+        grid = np.where(owner >= 0, np.cumsum(owner >= 0) - 1, -1)
+        of_texel = grid[place].astype(np.int32)
+        stray = np.flatnonzero(texels.chart[texels.face] != owner[place])
+        key = texels.chart[texels.face[stray]] * (rows * rows) + place[stray]
+        others, index = np.unique(key, return_inverse=True)
+        number = int((owner >= 0).sum())
+        of_texel[stray] = number + index.reshape(-1)
+        chart = np.r_[owner[owner >= 0], others // (rows * rows)]
+        nothing = np.zeros((len(chart), 3), np.float32)
         return cls(
-            of_texel,
-            place[chosen],
-            np.where(first >= 0, grid, -1).reshape(rows, rows),
-            texels.chart[chosen],
-            step,
-            size,
-            texels,
-            means[0].astype(np.float32),
-            normals.astype(np.float32),
+            texels, step, of_texel, grid.reshape(rows, rows), chart, nothing, nothing, np.zeros(len(chart)), nothing
         )
-
-    def mean(self, values: FloatArray, weight: FloatArray | None = None) -> FloatArray:
-        """Means (B,) or (B, C) over the texels of each block, weighted where a weight (N,) is given."""
-        count = len(self.points)
-        total = np.bincount(self.of_texel, weight, count)
-        columns = values.reshape(len(values), -1)
-        sums = [np.bincount(self.of_texel, c if weight is None else c * weight, count) for c in columns.T]
-        out = np.stack(sums, 1) / np.maximum(total, 1e-9)[:, None]
-        return out.reshape(count, *values.shape[1:]).astype(np.float32)
 
     def interpolated(self, values: FloatArray, chosen: Ints) -> FloatArray:
         """Values (B, C) at some texels, bilinear between the blocks of the same chart."""
-        y, x = np.divmod(self.texels.pixel[chosen], self.size)
+        y, x = np.divmod(self.texels.pixel[chosen], np.int32(self.texels.size))
         own = self.of_texel[chosen]
-        chart = self.texels.chart[chosen]
-        rows = self.grid.shape[0]
-        fy, fx = (y + 0.5) / self.step - 0.5, (x + 0.5) / self.step - 0.5
-        y0, x0 = np.floor(fy).astype(np.int64), np.floor(fx).astype(np.int64)
-        fy, fx = (fy - y0).astype(np.float32), (fx - x0).astype(np.float32)
-        out = np.zeros((len(chosen), values.shape[1]), np.float32)
+        chart = self.chart[own]
+        last = self.grid.shape[0] - 1
+        fy = (y.astype(np.float32) + 0.5) / self.step - 0.5
+        fx = (x.astype(np.float32) + 0.5) / self.step - 0.5
+        y0, x0 = np.floor(fy).astype(np.int32), np.floor(fx).astype(np.int32)
+        fy, fx = fy - y0, fx - x0
+        out = 1e-6 * values[own]
         total = np.full(len(chosen), 1e-6, np.float32)
-        out += 1e-6 * values[own]
         for dy, wy in ((0, 1 - fy), (1, fy)):
             for dx, wx in ((0, 1 - fx), (1, fx)):
-                block = self.grid[np.clip(y0 + dy, 0, rows - 1), np.clip(x0 + dx, 0, rows - 1)]
+                block = self.grid[np.clip(y0 + dy, 0, last), np.clip(x0 + dx, 0, last)]
                 w = wy * wx * ((block >= 0) & (self.chart[block] == chart))
                 out += w[:, None] * values[block]
                 total += w
-        return out / total[:, None]
+        return np.asarray(out / total[:, None], np.float32)
 
 
-def _guessed(
-    blocks: _Blocks, dense: Mesh, photo: FloatArray, weight: FloatArray
-) -> tuple[FloatArray, NDArray[np.float64]]:
+def _observed(texels: _Texels, blocks: _Blocks, observer: Observer) -> tuple[FloatArray, FloatArray]:
+    """Linear colour (N, 3) and weight (N,) that the photo gives every texel; their means are left in the blocks."""
+    photo = np.empty((len(texels.pixel), 3), np.float32)
+    weight = np.empty(len(texels.pixel), np.float32)
+    sums = np.zeros((11, len(blocks.chart)))
+    for part in texels.chunks():
+        points, normals = texels.surface(part)
+        photo[part], weight[part] = observer(points, normals)
+        seen = weight[part]
+        columns = (np.ones_like(seen), *points.T, *normals.T, seen, *(photo[part] * seen[:, None]).T)
+        own = blocks.of_texel[part]
+        low = int(own.min())
+        for total, column in zip(sums, columns, strict=True):
+            part_sum = np.bincount(own - low, column)
+            total[low : low + len(part_sum)] += part_sum
+    count = np.maximum(sums[0], 1)
+    blocks.points = (sums[1:4] / count).T.astype(np.float32)
+    length = np.maximum(np.linalg.norm(sums[4:7], axis=0), 1e-12)
+    blocks.normals = (sums[4:7] / length).T.astype(np.float32)
+    blocks.known = (sums[7] / count).astype(np.float32)
+    blocks.shown = (sums[8:11] / np.maximum(sums[7], 1e-9)).T.astype(np.float32)
+    return photo, weight
+
+
+def _guessed(blocks: _Blocks, dense: Mesh) -> tuple[FloatArray, NDArray[np.float64]]:
     """The network's linear colour of every block (B, 3), brought to the photo's light, and the gain (3,) that did it."""
     from scipy.spatial import cKDTree
 
-    known = blocks.mean(weight)
-    shown = blocks.mean(photo, weight)
     if dense.colors is None:
-        middle = np.average(shown, axis=0, weights=known + 1e-9)
-        return np.broadcast_to(middle, shown.shape).astype(np.float32), np.zeros(3)
+        middle = np.average(blocks.shown, axis=0, weights=blocks.known + 1e-9)
+        return np.broadcast_to(middle, blocks.shown.shape).astype(np.float32), np.zeros(3)
     tree = cKDTree(dense.vertices, balanced_tree=False, compact_nodes=False)
     _, near = tree.query(blocks.points, k=3)
     guess = srgb_to_linear(dense.colors[near]).mean(1)
-    fitted = blend.gain(shown, guess, known)
+    fitted = blend.gain(blocks.shown, guess, blocks.known)
     return blend.applied(guess, fitted), fitted
 
 
@@ -237,11 +257,3 @@ def _mirrored(
     there = points - 2 * (points @ normal - np.float32(offset))[:, None] * normal
     color, weight = observer(there, normals - 2 * (normals @ normal)[:, None] * normal, offset=0.015)
     return weight[:, None] * color + (1 - weight[:, None]) * otherwise
-
-
-def _texture(texels: _Texels, color: FloatArray, size: int) -> NDArray[np.uint8]:
-    """Colours of the texels as an sRGB image, the gaps filled from the nearest charts."""
-    image = np.zeros((size * size, 3), np.float32)
-    known = np.zeros(size * size, bool)
-    image[texels.pixel], known[texels.pixel] = linear_to_srgb(color), True
-    return to_uint8(blend.filled(image.reshape(size, size, 3), known.reshape(size, size)))

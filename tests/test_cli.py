@@ -136,7 +136,7 @@ def hostile(folder: Path) -> dict[str, Path]:
     good.save(paths["blank"])
     Image.new("1", (20_000, 20_000)).save(paths["bomb"])
     for name, value in (("nan", np.nan), ("infinite", np.inf)):
-        tifffile.imwrite(paths[name], np.full((32, 32, 3), value, np.float32))
+        tifffile.imwrite(paths[name], np.full((32, 32, 3), value, np.float32), photometric="rgb")
     return paths
 
 

@@ -25,8 +25,9 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, f"see {self.prog} --help")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, but an unknown flag gets a suggestion."""
-        known, rest = self.parse_known_args(args, namespace)
+        """As argparse does, but flags may stand between the inputs, and an unknown flag gets a suggestion."""
+        parse = self.parse_known_args if self._subparsers else self.parse_known_intermixed_args
+        known, rest = parse(args, namespace)
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             near = suggest(rest[0].split("=")[0], flags)

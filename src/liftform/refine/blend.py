@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,19 +93,22 @@ def _conjugate_gradients(system: NDArray[np.floating], wanted: Floats, inverse: 
     return x
 
 
-def filled(image: FloatArray, known: Bools) -> FloatArray:
-    """The image (H, W, 3), sides powers of two or not, with unknown pixels taken from ever coarser means of known ones."""
+def filled(image: NDArray[Any], known: Bools) -> NDArray[Any]:
+    """A copy of the image (H, W, 3) with unknown pixels taken from ever coarser means of the known ones around."""
     if known.all() or not known.any() or min(known.shape) < 2:
         return image
-    h, w = known.shape
-    odd = ((0, h % 2), (0, w % 2))
-    weight = np.pad(known, odd).astype(np.float32)
-    color = np.pad(image, (*odd, (0, 0))) * weight[..., None]
-    halves = color[0::2] + color[1::2]
-    total = weight[0::2] + weight[1::2]
-    coarse, total = halves[:, 0::2] + halves[:, 1::2], total[:, 0::2] + total[:, 1::2]
-    coarse = filled(coarse / np.maximum(total, 1)[..., None], total > 0)
+    total = np.zeros((-(-known.shape[0] // 2), -(-known.shape[1] // 2)), np.float32)
+    coarse = np.zeros((*total.shape, 3), np.float32)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight, value = known[dy::2, dx::2], image[dy::2, dx::2]
+            place = np.s_[: weight.shape[0], : weight.shape[1]]
+            total[place] += weight
+            coarse[place] += value * weight[..., None].astype(np.float32)
+    coarse /= np.maximum(total, 1)[..., None]
+    coarse = filled(coarse, total > 0)
     out = image.copy()
     y, x = np.nonzero(~known)
-    out[y, x] = coarse[y // 2, x // 2]
+    value = coarse[y // 2, x // 2]
+    out[y, x] = value + 0.5 if image.dtype == np.uint8 else value
     return out

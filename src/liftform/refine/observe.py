@@ -61,10 +61,10 @@ class Observer:
         small = _averaged(premultiplied, shrink)
         solid = small[..., 3] > min(_SOLID, 0.95 * float(small[..., 3].max()))
         outside, near = distance_transform_edt(~solid, return_indices=True)
-        self._color = (small[..., :3] / np.maximum(small[..., 3:], 1e-6))[tuple(near)]
+        color = (small[..., :3] / np.maximum(small[..., 3:], 1e-6))[tuple(near)]
         fade = max(reach * small.shape[0] / a.shape[0], 1.0)
         trust = np.clip(1 - (outside - 1) / fade, 0, 1).astype(np.float32)
-        self._picture = np.concatenate([self._color, trust[..., None]], 2)
+        self._picture = np.concatenate([color, trust[..., None]], 2)
         self._camera = camera
         self._window = np.array([x0, y0], np.float64), np.array([x1 - x0, y1 - y0], np.float64)
 
@@ -105,29 +105,43 @@ class Observer:
         fade = np.clip((self.facing(points, normals) - _GRAZING) / (_FACING - _GRAZING), 0, 1)
         chosen = np.flatnonzero(fade > 0)
         p = points[chosen]
-        pixels, depth = self._camera.project(p)
-        seen = self._sampled(pixels)
-        trust = seen[:, 3] * (fade * fade * (3 - 2 * fade))[chosen] * self._unhidden(p, depth)
-        trust[(depth <= 0)] = 0
+        slopes, depth = self._in_camera(p)
+        seen = self._sampled(slopes)
+        trust = seen[:, 3] * (fade * fade * (3 - 2 * fade))[chosen] * self._unhidden(slopes, depth)
+        trust[depth <= 0] = 0
         alive = np.flatnonzero(trust > 0)
         start = p[alive] + (offset * self.size) * normals[chosen[alive]]
         trust[alive[self.scene.occluded(start, self.position.astype(np.float32) - start)]] = 0
         color[chosen], weight[chosen] = seen[:, :3], trust
         return color, weight
 
-    def _sampled(self, pixels: NDArray[np.float64]) -> FloatArray:
-        """Colour and trust (N, 4) of the prepared photo at pixels of the original one; trust 0 outside it."""
-        corner, extent = self._window
-        uv = (pixels - corner) / extent
-        half = 0.5 / np.array(self._picture.shape[1::-1])
+    def _in_camera(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """x / z and y / z (2, N) and depth z (N,) of points in the camera's frame; z kept from zero."""
+        rotation = self._camera.world_from_camera[:3, :3].astype(np.float32)
+        x, y, z = rotation.T @ (points - self.position.astype(np.float32)).T
+        safe = np.where(np.abs(z) < 1e-9, np.float32(1e-9), z)
+        return np.stack([x / safe, y / safe]), z
+
+    def _sampled(self, slopes: FloatArray) -> FloatArray:
+        """Colour and trust (N, 4) of the prepared photo along view rays (2, N); trust 0 outside it."""
+        camera, (corner, extent) = self._camera, self._window
+        uv = np.stack(
+            [
+                (slopes[0] * camera.fx + (camera.cx - corner[0])) / extent[0],
+                (slopes[1] * camera.fy + (camera.cy - corner[1])) / extent[1],
+            ],
+            1,
+        )
+        half = 0.5 / np.array(self._picture.shape[1::-1], np.float32)
         values = sample_bilinear(self._picture, np.clip(uv, half, 1 - half))
         values[((uv < 0) | (uv > 1)).any(1), 3] = 0
         return values
 
-    def _unhidden(self, points: FloatArray, depth: NDArray[np.float64]) -> FloatArray:
+    def _unhidden(self, slopes: FloatArray, depth: FloatArray) -> FloatArray:
         """1 where nothing much nearer lies within two small pixels, 0 where it does: (N,)."""
-        pixels, _ = self._depth_camera.project(points)
-        x, y = np.clip(np.floor(pixels).astype(np.int64), 0, _DEPTH_SIZE - 1).T
+        camera = self._depth_camera
+        x = np.clip(slopes[0] * camera.fx + camera.cx, 0, _DEPTH_SIZE - 1).astype(np.int64)
+        y = np.clip(slopes[1] * camera.fy + camera.cy, 0, _DEPTH_SIZE - 1).astype(np.int64)
         behind = (depth - self._nearest[y, x]) / (_BEHIND * self.size)
         return np.clip(2 - behind, 0, 1).astype(np.float32)
 

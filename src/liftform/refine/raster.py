@@ -5,27 +5,46 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer]
 Floats = NDArray[np.float64]
 
 #: Corners are snapped to this fraction of a pixel, so that edges shared by two triangles are decided exactly.
 SUBPIXEL = 256
 
 
+#: Triangles are drawn in batches of about this many pixels, which stay in the processor's cache.
+_BATCH = 1 << 17
+
+
 def rasterize(triangles: NDArray[np.floating], width: int, height: int) -> tuple[Ints, Ints, NDArray[np.float32]]:
     """Pixels whose centres lie inside triangles (F, 3, 2), given in pixels with centres at (i + 0.5).
 
-    Returns face (N,), pixel (N,) as y * width + x, and barycentric weights (N, 3) float32, ordered by face then pixel.
-    A centre on an edge shared by two triangles of the same orientation belongs to exactly one (top-left rule). Either
-    orientation is drawn; triangles without area are not.
+    Returns face (N,) int32, pixel (N,) int32 as y * width + x, and barycentric weights (N, 3) float32, ordered by face
+    then pixel. A centre on an edge shared by two triangles of the same orientation belongs to exactly one (top-left
+    rule). Either orientation is drawn; triangles without area are not. width * height must stay below 2**31.
     """
     corners = np.rint(np.asarray(triangles, np.float64) * SUBPIXEL) - SUBPIXEL / 2
     doubled = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    work = np.cumsum(np.abs(doubled) / (2 * SUBPIXEL**2) + 16)
+    cuts = np.searchsorted(work, np.arange(0, work[-1] if len(work) else 0, _BATCH))
+    cuts = np.unique(np.r_[0, cuts, len(corners)])
+    parts = [_drawn(corners[i:j], doubled[i:j], i, width, height) for i, j in zip(cuts[:-1], cuts[1:], strict=True)]
+    if not parts:
+        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3), np.float32)
+    face, pixel, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return face, pixel, weight
+
+
+def _drawn(
+    corners: Floats, doubled: Floats, offset: int, width: int, height: int
+) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    """See ``rasterize``; corners in subpixels, faces numbered from ``offset``."""
     face, x, y = _covered(corners, width, height)
     solid = doubled[face] != 0
     if not solid.all():
         face, x, y = face[solid], x[solid], y[solid]
-    return face, y * width + x, _weights(corners, doubled, face, x, y)
+    pixel = (y * width + x).astype(np.int32)
+    return (face + offset).astype(np.int32), pixel, _weights(corners, doubled, face, x, y)
 
 
 def _cross(a: Floats, b: Floats) -> Floats:

@@ -40,8 +40,8 @@ def bake(mesh: Mesh, dense: Mesh, capture: Capture, options: BakeOptions, runtim
 
     The photo's foreground where its camera saw the surface, faded at grazing angles and at the mask's edge; elsewhere
     the vertex colours of ``dense`` (or the photo's mirrored side where dense.metadata["mirror"] = (normal (3,), offset)
-    says that normal . p = offset is a plane of symmetry), brought to the photo's light and joined to the seen colours by
-    a membrane along the surface. Blended in linear light. metadata["bake"]: seen_share of the area, texture_size,
+    says that normal . p = offset is a plane of symmetry), brought to the photo's light and joined to the seen colours
+    by a membrane along the surface. Blended in linear light. metadata["bake"]: seen_share of the area, texture_size,
     texels_per_unit, gain. Raises InputError when uv, normals, camera or mask are missing.
     """
     if mesh.uv is None or mesh.normals is None:
@@ -104,7 +104,8 @@ class _Texels:
 
     @classmethod
     def of(cls, mesh: Mesh, size: int) -> _Texels:
-        assert mesh.uv is not None and mesh.normals is not None
+        assert mesh.uv is not None
+        assert mesh.normals is not None
         flat = mesh.uv[mesh.faces].astype(np.float64) * size
         face, pixel, weight = rasterize(flat, size, size)
         e, g = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
@@ -131,8 +132,8 @@ class _Texels:
     def share(self, weight: FloatArray) -> float:
         """Mean of a weight (N,) over the surface's area."""
         count = len(self.area)
-        sums = [np.bincount(self.face, w, count) @ self.area for w in (weight, None)]
-        return float(sums[0] / max(sums[1], 1e-30))
+        seen = float(np.bincount(self.face, weight, count) @ self.area)
+        return seen / max(float(np.bincount(self.face, None, count) @ self.area), 1e-30)
 
 
 @dataclass
@@ -171,10 +172,8 @@ class _Blocks:
         number = int((owner >= 0).sum())
         of_texel[stray] = number + index.reshape(-1)
         chart = np.r_[owner[owner >= 0], others // (rows * rows)]
-        nothing = np.zeros((len(chart), 3), np.float32)
-        return cls(
-            texels, step, of_texel, grid.reshape(rows, rows), chart, nothing, nothing, np.zeros(len(chart)), nothing
-        )
+        none = np.zeros((len(chart), 3), np.float32)
+        return cls(texels, step, of_texel, grid.reshape(rows, rows), chart, none, none, none[:, 0], none)
 
     def interpolated(self, values: FloatArray, chosen: Ints) -> FloatArray:
         """Values (B, C) at some texels, bilinear between the blocks of the same chart."""
@@ -222,7 +221,7 @@ def _observed(texels: _Texels, blocks: _Blocks, observer: Observer) -> tuple[Flo
 
 
 def _guessed(blocks: _Blocks, dense: Mesh) -> tuple[FloatArray, NDArray[np.float64]]:
-    """The network's linear colour of every block (B, 3), brought to the photo's light, and the gain (3,) that did it."""
+    """The network's linear colour of every block (B, 3), brought to the photo's light, and the gain (3,) used."""
     from scipy.spatial import cKDTree
 
     if dense.colors is None:

@@ -29,11 +29,11 @@ def encode(linear: NDArray[np.floating]) -> Floats:
 
 def applied(linear: FloatArray, correction: NDArray[np.floating]) -> FloatArray:
     """Linear colours (N, 3) after adding a correction (N, 3) to their logarithms."""
-    return np.maximum((linear + _DARK) * np.exp(correction).astype(np.float32) - _DARK, 0)
+    return np.asarray(np.maximum((linear + _DARK) * np.exp(correction).astype(np.float32) - _DARK, 0), np.float32)
 
 
 def gain(seen: FloatArray, guess: FloatArray, weight: FloatArray) -> Floats:
-    """Correction (3,) that brings guessed colours to the seen ones: weighted median per channel, within a factor of 3."""
+    """Correction (3,) that brings guessed colours to the seen ones: weighted median per channel, factor 3 at most."""
     difference = encode(seen) - encode(guess)
     if not weight.any():
         return np.zeros(3)

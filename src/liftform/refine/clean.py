@@ -37,13 +37,11 @@ def clean(options: CleanOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     """
 
     def run(mesh: Mesh) -> Mesh:
-        runtime.progress("clean", 0.0)
         vertices, faces, counts = _largest(mesh.vertices, mesh.faces, options)
         vertices = taubin(vertices, faces, options.smooth)
         if not surface.is_solid(vertices, faces):
             vertices, faces, how = mend.solid(vertices, faces)
             counts["repair"] = how
-        runtime.progress("clean", 1.0)
         return Mesh(
             vertices,
             faces,
@@ -56,7 +54,8 @@ def clean(options: CleanOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
 
 def taubin(vertices: NDArray[np.float32], faces: NDArray[np.int32], passes: int) -> NDArray[np.float32]:
-    """Vertices after ``passes`` of Taubin's shrink-free smoothing (A signal processing approach to fair surfaces, 1995)."""
+    """Vertices after ``passes`` of smoothing without shrinking (Taubin: A signal processing approach to fair surfaces,
+    1995)."""
     if not passes or not len(faces):
         return vertices
     start, end = surface.half_edges(faces)
@@ -75,14 +74,15 @@ def carried(source: Mesh, vertices: NDArray[np.floating]) -> NDArray[np.float32]
     if source.colors is None:
         return None
     tree = cKDTree(source.vertices, balanced_tree=False, compact_nodes=False)
-    return source.colors[tree.query(vertices)[1]]
+    near: Ints = tree.query(vertices)[1]
+    return source.colors[near]
 
 
 def _largest(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], options: CleanOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[str, Any]]:
     """The largest part, outward, joined with other large parts nearby; and counts of what was dropped."""
-    finite = np.isfinite(vertices).all(1)[faces].all(1)
+    finite = np.asarray(np.isfinite(vertices).all(axis=1))[faces].all(axis=1)
     faces = faces[finite]
     if len(faces) < 4:
         raise ReconstructionError("the surface is empty", "try another picture, or give a mask with --mask")

@@ -1,4 +1,4 @@
-"""Making a broken triangle surface solid again: weld, drop offending faces, split pinches, fill holes, else remesh voxels."""
+"""Making a broken surface solid again: weld, part what only touches, drop offending faces, fill holes, else remesh."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def solid(vertices: Vertices, faces: Faces, allow_remesh: bool = True) -> tuple[
 
 
 def stitched(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """Welded, touching sheets parted, offending faces dropped, pinches split, holes filled, to three rounds; largest part."""
+    """Welded, touching sheets parted, offending faces dropped, pinches split, holes filled; the largest part."""
     for _ in range(3):
         vertices, faces = _unglued(*_welded(vertices, faces))
         faces = _oriented_edges_once(faces)
@@ -61,7 +61,7 @@ def merged(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
 
 
 def remeshed(vertices: Vertices, faces: Faces, cells: int = 112) -> tuple[Vertices, Faces]:
-    """A fresh surface around everything with winding number above one half, from a grid of ``cells`` on the longest side."""
+    """A fresh surface around all with winding number above one half, from a grid of ``cells`` on the longest side."""
     from skimage.measure import marching_cubes
 
     low = vertices.min(0).astype(np.float64)
@@ -72,7 +72,7 @@ def remeshed(vertices: Vertices, faces: Faces, cells: int = 112) -> tuple[Vertic
     field = _blurred(field)
     if not (field > 0.5).any():
         return vertices[:0], faces[:0]
-    v, f, _, _ = marching_cubes(field, 0.5)
+    v, f, _, _ = marching_cubes(field, 0.5)  # type: ignore[no-untyped-call]
     # cell i of the field is sampled at its centre, i + 0.5 in grid units
     v = ((v + 0.5 - 3) * step + low).astype(np.float32)
     f = f.astype(np.int32)
@@ -119,7 +119,7 @@ def _welded(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
 
 
 def _unglued(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """Where two sheets touch along an edge (four faces), each sheet gets its own middle vertex, drawn a little inward."""
+    """Where two sheets touch along an edge (four faces), each gets its own middle vertex, drawn a little inward."""
     start, end = surface.half_edges(faces)
     base = len(vertices)
     edge = np.minimum(start, end) * base + np.maximum(start, end)
@@ -134,7 +134,7 @@ def _unglued(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
     four = four[alone.reshape(-1, 4).all(1)]
     if not len(four):
         return vertices, faces
-    pairs = np.concatenate([p for p in _sheets(vertices, faces, four)])
+    pairs = np.concatenate(_sheets(vertices, faces, four))
     tip = faces.ravel()[_before(pairs)]
     a, b = start[pairs[:, 0]], end[pairs[:, 0]]
     p = vertices.astype(np.float64)
@@ -148,7 +148,7 @@ def _unglued(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
 
 
 def _sheets(vertices: Vertices, faces: Faces, four: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For edges with half-edges (up, up, down, down): the two pairs of half-edges around the thinner wedges of material."""
+    """For edges with half-edges (up, up, down, down): the two pairs around the thinner wedges of material."""
     start, end = surface.half_edges(faces)
     p = vertices.astype(np.float64)
     a, b = p[start[four[:, 0]]], p[end[four[:, 0]]]
@@ -186,7 +186,8 @@ def _oriented_edges_once(faces: Faces) -> Faces:
     _, group, size = np.unique(edge, return_inverse=True, return_counts=True)
     forward = np.bincount(group, start < end, len(size))
     bad = (size > 2) | ((size == 2) & (forward != 1))
-    return faces[~bad[group].reshape(-1, 3).any(1)]
+    kept: Faces = faces[~bad[group].reshape(-1, 3).any(1)]
+    return kept
 
 
 def _unpinched(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:

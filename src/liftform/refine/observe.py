@@ -33,7 +33,9 @@ class Observer:
         Raises InputError when the photo has no camera or mask, or its mask is empty.
         """
         if photo.camera is None or photo.mask is None:
-            raise InputError(f"{photo.source}: nothing is known of its camera or mask", "run the understand stages first")
+            raise InputError(
+                f"{photo.source}: nothing is known of its camera or mask", "run the understand stages first"
+            )
         self.scene = Scene(mesh)
         self.size = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
         self.position = photo.camera.position
@@ -143,7 +145,7 @@ class Observer:
         x = np.clip(slopes[0] * camera.fx + camera.cx, 0, _DEPTH_SIZE - 1).astype(np.int64)
         y = np.clip(slopes[1] * camera.fy + camera.cy, 0, _DEPTH_SIZE - 1).astype(np.int64)
         behind = (depth - self._nearest[y, x]) / (_BEHIND * self.size)
-        return np.clip(2 - behind, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(2 - behind, 0, 1), np.float32)
 
 
 def _averaged(image: FloatArray, scale: float) -> FloatArray:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .raster import expand
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer]
 Bools = NDArray[np.bool_]
 
 #: Texels per cell of the grid on which charts are placed.
@@ -133,7 +133,7 @@ def _first_of_smallest(side: Ints, total: Ints) -> np.intp:
 
 
 def outlines(flat: Floats, edges: Bools, chart: Ints) -> Ints:
-    """(chart, x, y) of the texels along the chosen edges: flat (F, 3, 2) in texels, edges (F, 3) from corner i to i + 1."""
+    """(chart, x, y) of the texels along chosen edges (F, 3), from corner i to i + 1 of flat (F, 3, 2) in texels."""
     face, side = np.nonzero(edges)
     a, b = flat[face, side], flat[face, (side + 1) % 3]
     steps = np.ceil(np.abs(b - a).max(1) * 1.5).astype(np.int64) + 1

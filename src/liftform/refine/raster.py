@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ def rasterize(triangles: NDArray[np.floating], width: int, height: int) -> tuple
     work = np.cumsum(np.abs(doubled) / (2 * SUBPIXEL**2) + 16)
     cuts = np.searchsorted(work, np.arange(0, work[-1] if len(work) else 0, _BATCH))
     cuts = np.unique(np.r_[0, cuts, len(corners)])
-    parts = [_drawn(corners[i:j], doubled[i:j], i, width, height) for i, j in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [_drawn(corners[i:j], doubled[i:j], i, width, height) for i, j in pairwise(cuts)]
     if not parts:
         return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3), np.float32)
     face, pixel, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -62,7 +64,7 @@ def _covered(corners: Floats, width: int, height: int) -> tuple[Ints, Ints, Ints
     low = np.clip(np.ceil(top[:, 1] / SUBPIXEL), 0, height).astype(np.int64)
     high = np.clip(np.ceil(bottom[:, 1] / SUBPIXEL), 0, height).astype(np.int64)
     face, row = expand(high - low, low)
-    y = row * float(SUBPIXEL)
+    y = row.astype(np.float64) * SUBPIXEL
     long = _crossing(top, bottom, face, y)
     upper = y < middle[face, 1]
     short = np.where(upper, _crossing(top, middle, face, y), _crossing(middle, bottom, face, y))

@@ -38,7 +38,7 @@ class SimplifyOptions:
 
 
 def simplify(options: SimplifyOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
-    """Refiner: at most ``faces`` triangles by quadric edge collapse (Garland and Heckbert 1997), fewer where few suffice.
+    """Refiner: at most ``faces`` triangles by quadric edge collapse (Garland and Heckbert 1997), fewer where few do.
 
     Takes a solid (see clean) and returns one: closed, manifold, one component, outward, no degenerate faces. Colours
     are interpolated. metadata["simplify"] gives the faces before and after and the measured deviation (99.5 % of the
@@ -46,7 +46,6 @@ def simplify(options: SimplifyOptions, runtime: Runtime) -> Callable[[Mesh], Mes
     """
 
     def run(mesh: Mesh) -> Mesh:
-        runtime.progress("simplify", 0.0)
         probe = _Probe(mesh)
         vertices, faces = within_budget(mesh.vertices, mesh.faces, options.faces)
         deviation = probe.deviation(vertices, faces)
@@ -56,7 +55,6 @@ def simplify(options: SimplifyOptions, runtime: Runtime) -> Callable[[Mesh], Mes
             if fewer is None or moved > options.error:
                 break
             (vertices, faces), deviation = fewer, moved
-        runtime.progress("simplify", 1.0)
         facts = {"faces_before": len(mesh.faces), "faces": len(faces), "deviation": round(float(deviation), 6)}
         return Mesh(
             vertices,
@@ -161,4 +159,4 @@ def _interpolated(source: Mesh, vertices: Vertices) -> NDArray[np.float32] | Non
     distance, near = tree.query(vertices, k=3)
     weight = 1.0 / (distance + 1e-6 * surface.diagonal(source.vertices))
     weight /= weight.sum(1, keepdims=True)
-    return np.einsum("ij,ijk->ik", weight, source.colors[near]).astype(np.float32)
+    return np.asarray(np.einsum("ij,ijk->ik", weight, source.colors[near]), np.float32)

@@ -42,7 +42,7 @@ def pairs(faces: Faces) -> tuple[Ints, Ints]:
 
 
 def twins(faces: Faces) -> Ints | None:
-    """The opposite half-edge of each half-edge (3F,), or None where the mesh is not closed, oriented and edge-manifold."""
+    """The opposite half-edge of each half-edge (3F,), or None where the mesh is not closed, oriented, edge-manifold."""
     a, b = pairs(faces)
     if 2 * len(a) != 3 * len(faces):
         return None
@@ -93,7 +93,7 @@ def degenerate(vertices: Points, faces: Faces) -> NDArray[np.bool_]:
     double_area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     longest = np.sqrt(np.maximum.reduce([((q - p) ** 2).sum(1) for p, q in ((a, b), (b, c), (c, a))]))
     d = diagonal(vertices)
-    return (double_area <= 2 * MIN_AREA * d * d) | (double_area <= MIN_ALTITUDE * d * longest)
+    return np.asarray((double_area <= 2 * MIN_AREA * d * d) | (double_area <= MIN_ALTITUDE * d * longest))
 
 
 def components(faces: Faces, count: int) -> tuple[int, Ints]:
@@ -111,7 +111,7 @@ def volumes(vertices: Points, faces: Faces) -> Floats:
     """Signed volume of the tetrahedron of each face with the bounding box's centre, (F,)."""
     v = np.asarray(vertices, np.float64)
     a, b, c = corners(v - (v.min(0) + v.max(0)) / 2, faces)
-    return np.einsum("ij,ij->i", a, np.cross(b, c)) / 6.0
+    return np.asarray(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6.0)
 
 
 def compact(faces: Faces, count: int) -> tuple[NDArray[np.int32], Ints]:
@@ -125,8 +125,8 @@ def compact(faces: Faces, count: int) -> tuple[NDArray[np.int32], Ints]:
 def distinct(vertices: Points) -> bool:
     """Whether no two vertices share one position."""
     v = np.ascontiguousarray(vertices, np.float32) + np.float32(0)  # -0 becomes +0
-    key = v.view(np.uint32).astype(np.uint64)
-    mixed = np.sort(key[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ key[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F) ^ key[:, 2] << 17)
+    x, y, z = v.view(np.uint32).astype(np.uint64).T
+    mixed = np.sort(x * np.uint64(0x9E3779B97F4A7C15) ^ y * np.uint64(0xC2B2AE3D27D4EB4F) ^ z << np.uint64(17))
     if not (mixed[1:] == mixed[:-1]).any():
         return True
     return len(np.unique(v, axis=0)) == len(v)

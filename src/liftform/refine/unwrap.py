@@ -1,4 +1,4 @@
-"""Mesh -> mesh with texture coordinates: a few charts by direction, laid flat by projection, split until none overlaps."""
+"""Mesh -> mesh with texture coordinates: few charts, laid flat by projection, packed into the unit square."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .charts import segmented
 from .packing import packed
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
             raise UsageError("reconstruction needs a mask and a camera", "run the mask and camera stages first")
         crop = _Crop.of(photo, runtime)
         runtime.progress("object", 0.2)
-        grid = sample_field(crop.carved, *crop.search_box(), options.resolution)
+        grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
         vertices, faces = surface_of(_with_missing_parts(grid, crop))
         colours = crop.field(vertices)[:, 1:]
@@ -84,6 +84,16 @@ class _Crop:
         corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * SEARCH
         upright = corners @ self.virtual.world_from_camera[:3, :3].T
         return upright.min(0), upright.max(0)
+
+    def visible_points(self) -> NDArray[np.float64]:
+        """Points (N, 3) of the view frame on the visible surface, as the network's depth places it."""
+        size = self.reading.depth.shape[0]
+        camera = self.virtual.resized(size, size)
+        step = self.reading.alpha.shape[0] // size
+        rows, columns = np.nonzero(self.reading.alpha[::step, ::step] > 0.6)
+        depth = np.clip(self.reading.depth[rows, columns], -SEARCH[2], SEARCH[2])
+        distance = 0.5 * FRAME_WIDTH / np.tan(self.virtual.yfov / 2)
+        return camera.unproject(np.stack([columns + 0.5, rows + 0.5], -1), distance + depth)
 
     def silhouette(self, points: FloatArray) -> FloatArray:
         """Signed distance (N,) in view units of points (N, 3) to the cone through the silhouette, positive outside."""

@@ -29,15 +29,24 @@ class Grid:
 
 
 def sample_field(
-    field: ScalarField, low: NDArray[np.floating], high: NDArray[np.floating], resolution: int, coarse: int = 32
+    field: ScalarField,
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    resolution: int,
+    include: NDArray[np.floating] | None = None,
+    coarse: int = 32,
 ) -> Grid:
     """The field on a grid of ``resolution`` cells along the longest side of the object found inside [low, high].
+
+    include: points (N, 3) that the grid has to hold as well.
 
     A first pass over the whole box finds where the object is; then the grid over its bounds is doubled from about
     ``coarse`` cells up, and at each level only nodes next to a change of sign are evaluated, the rest interpolated.
     Raises ReconstructionError when nothing in the box is inside.
     """
     low, high = _bounds(field, np.asarray(low, np.float64), np.asarray(high, np.float64), coarse + 8)
+    if include is not None and len(include):
+        low, high = np.minimum(low, include.min(0)), np.maximum(high, include.max(0))
     levels = max(0, int(np.ceil(np.log2(resolution / coarse))))
     step = float((high - low).max()) / (resolution / 2**levels)
     shape = np.ceil((high - low) / step).astype(int) + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from ..zoo.object_net import FIELD_SCALE, Encoding, ObjectNet
 from .export import WEIGHTS, to_fp16, write_row
 from .loop import load_weights
 
-ENCODER_OUTPUTS = ("coarse", "fine", "code", "depth", "normals", "camera", "mirror")
-FIELD_INPUTS = ("coarse", "fine", "code", "depth", "mirror", "alpha", "q", "tan_half", "elevation")
+ENCODER_OUTPUTS = ("features", "code", "depth", "normals", "camera", "mirror")
+FIELD_INPUTS = ("features", "code", "depth", "mirror", "alpha", "q", "tan_half", "elevation")
 
 
 class _Encoder(nn.Module):
@@ -34,8 +35,7 @@ class _Field(nn.Module):
 
     def forward(
         self,
-        coarse: Tensor,
-        fine: Tensor,
+        features: Tensor,
         code: Tensor,
         depth: Tensor,
         mirror: Tensor,
@@ -44,8 +44,8 @@ class _Field(nn.Module):
         tan_half: Tensor,
         elevation: Tensor,
     ) -> Tensor:
-        nothing = coarse.new_zeros(())
-        encoding = Encoding(coarse, fine, code, depth, nothing, nothing, mirror)
+        nothing = features.new_zeros(())
+        encoding = Encoding(features, code, depth, nothing, nothing, mirror)
         return self.net.query(encoding, alpha, q, tan_half, elevation)
 
 
@@ -63,8 +63,7 @@ def export_object(net: ObjectNet, folder: Path, size_px: int = 128) -> tuple[Pat
         e = net.encode(image)
     points = torch.randn(1, 256, 3) * 0.3
     inputs = (
-        e.coarse,
-        e.fine,
+        e.features,
         e.code,
         e.depth,
         e.mirror,
@@ -96,18 +95,19 @@ def install_object(checkpoint: Path, folder: Path = WEIGHTS) -> float:
     """
     net = ObjectNet()
     load_weights(net, checkpoint)
-    parts = export_object(net, folder / ".new")
+    with tempfile.TemporaryDirectory(dir=folder) as new:
+        parts = export_object(net, Path(new))
+        for part in parts:
+            to_fp16(part)
+        difference = _difference(net, *parts)
+        if difference > 0.05:
+            raise OutputError(f"{folder} not written: the field differs from the trained network by {difference:.3f}")
+        for part in parts:
+            os.replace(part, folder / part.name)
     for part in parts:
-        to_fp16(part)
-    difference = _difference(net, *parts)
-    if difference > 0.05:
-        raise OutputError(f"{folder} not written: the field differs from the trained network by {difference:.3f}")
-    for part in parts:
-        os.replace(part, folder / part.name)
         write_row(
             part.stem, folder / part.name, "Apache-2.0 (weights); data credits in the card", "docs/models/object.md"
         )
-    (folder / ".new").rmdir()
     return difference
 
 

@@ -21,11 +21,17 @@ def field_loss(field: Tensor, distance: Tensor, weight: Tensor) -> tuple[Tensor,
 
 
 def surface_losses(encoding: Encoding, depth: Tensor, normals: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """(L1 of visible depth, 1 - cosine of normals) where the object is: depth (B, 1, T, T) with NaN, alpha likewise."""
-    inside = (alpha > 0.5) & depth.isfinite()
+    """(L1 of visible depth, 1 - cosine of normals) where the object is.
+
+    depth (B, 1, T, T) with NaN where unknown, normals (B, 3, T, T), alpha (B, 1, S, S) of the picture.
+    """
+    size = depth.shape[-2:]
+    inside = (F.interpolate(alpha, size, mode="bilinear") > 0.5) & depth.isfinite()
     count = inside.sum().clamp_min(1)
-    error = torch.where(inside, (encoding.depth - torch.nan_to_num(depth)).abs(), 0.0).sum() / count
-    cosine = torch.where(inside, 1 - (encoding.normals * normals).sum(1, keepdim=True), 0.0).sum() / count
+    guess = F.interpolate(encoding.depth, size, mode="bilinear")
+    facing = F.normalize(F.interpolate(encoding.normals, size, mode="bilinear"), dim=1)
+    error = torch.where(inside, (guess - torch.nan_to_num(depth)).abs(), 0.0).sum() / count
+    cosine = torch.where(inside, 1 - (facing * normals).sum(1, keepdim=True), 0.0).sum() / count
     return error, cosine
 
 

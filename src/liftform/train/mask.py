@@ -39,7 +39,9 @@ class MaskData:
     textures: int = option(500, "textures for reskinning", low=1)
     workers: int = option(2, "processes that prepare shards", low=1)
     batch: int = option(24, "pictures in a step", low=3)
-    sizes: tuple[int, int, int, int] = option((160, 160, 192, 224), "picture sizes, drawn anew each step")
+    sizes: tuple[int, int, int, int] = option((128, 128, 128, 160), "picture sizes, drawn anew each step")
+    late_sizes: tuple[int, int, int, int] = option((192, 192, 224, 256), "sizes from step late_from on")
+    late_from: int = option(1_000_000, "step from which pictures are large: small ones teach more a second", low=0)
     loaders: int = option(1, "processes that compose pictures: 0 or 1", low=0, high=1)
     validation: int = option(128, "held-out composites", low=1)
     validation_size: int = option(256, "their size", low=32)
@@ -96,7 +98,8 @@ class Stream(IterableDataset[Batch]):
             yield {"image": image, "alpha": alpha}
 
     def _size(self, step: int) -> int:
-        return int(np.random.default_rng([self.data.seed, 32, step]).choice(self.data.sizes))
+        sizes = self.data.sizes if step < self.data.late_from else self.data.late_sizes
+        return int(np.random.default_rng([self.data.seed, 32, step]).choice(sizes))
 
     def _composed(self, step: int) -> list[tuple[ByteImage, ByteImage]]:
         if step not in self.fresh:

@@ -36,8 +36,11 @@ class ObjectOptions:
 
     shards: Path = option(Path("out/shards/objects"), "folder written by `liftform train data`")  # noqa: RUF009
     batch: int = option(32, "views a step", low=1)
-    points: int = option(512, "signed points a view", low=16)
-    colour_points: int = option(128, "coloured surface points a view", low=16)
+    points: int = option(384, "signed points a view", low=16)
+    colour_points: int = option(96, "coloured surface points a view", low=16)
+    sizes: tuple[int, int, int, int] = option((80, 96, 96, 112), "picture sizes, drawn anew each step")
+    late_size: int = option(128, "picture size from late_step on, and of the exported network", low=32)
+    late_step: int = option(3500, "step at which pictures grow to late_size", low=0)
     rescan_steps: int = option(400, "steps between looks for new shards (0: never)", low=0)
 
 
@@ -130,7 +133,9 @@ def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bo
             corpus.scan()
         rng = np.random.default_rng([step, int(corpus.held_out)])
         chosen = rng.choice(len(corpus.objects), options.batch, p=corpus.weights)
-        yield _collate([_view(corpus.objects[i], rng, options, augment) for i in chosen], rng, augment)
+        late = step >= options.late_step or not augment
+        size = options.late_size if late else int(rng.choice(options.sizes))
+        yield _collate([_view(corpus.objects[i], rng, options, augment) for i in chosen], size, rng, augment)
         step += 1
 
 
@@ -182,10 +187,11 @@ def _flipped(view: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _collate(views: list[dict[str, Any]], rng: np.random.Generator, augment: bool) -> Batch:
+def _collate(views: list[dict[str, Any]], size: int, rng: np.random.Generator, augment: bool) -> Batch:
     arrays = {k: torch.from_numpy(np.ascontiguousarray(np.stack([v[k] for v in views]))) for k in views[0]}
     rgb = arrays.pop("rgb").permute(0, 3, 1, 2).float() / 255
     alpha = arrays["alpha"][:, None].float() / 255
+    rgb, alpha = _resized(rgb, alpha, size)
     if augment:
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         rgb, alpha = _photographed(rgb, alpha, generator)
@@ -195,6 +201,15 @@ def _collate(views: list[dict[str, Any]], rng: np.random.Generator, augment: boo
     arrays["depth"] = arrays["depth"][:, None]
     arrays["normals"] = arrays["normals"].permute(0, 3, 1, 2)
     return arrays
+
+
+def _resized(rgb: Tensor, alpha: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Pictures (B, 3, S, S) and alpha (B, 1, S, S) at another size, colours weighted by alpha."""
+    if rgb.shape[-1] == size:
+        return rgb, alpha
+    both = torch.cat([rgb * alpha, alpha], 1)
+    both = F.interpolate(both, size=(size, size), mode="bilinear", antialias=True).clamp(0, 1)
+    return both[:, :3] / both[:, 3:].clamp_min(1e-3), both[:, 3:]
 
 
 def _photographed(rgb: Tensor, alpha: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -232,9 +247,7 @@ def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     pixel = q[:, :signed, :2] / (q[:, :signed, 2:] * batch["tan_half"][:, None, None] + 0.6).clamp_min(0.03)
     cover = sample(F.max_pool2d(batch["alpha"], 5, 1, 2), pixel[:, :, None])[..., 0]
     l1, sign = losses.field_loss(out[:, :signed, 0], batch["distance"], 0.3 + 0.7 * (cover > 0.5))
-    depth, normals = losses.surface_losses(
-        encoding, batch["depth"], batch["normals"], F.interpolate(batch["alpha"], batch["depth"].shape[-2:])
-    )
+    depth, normals = losses.surface_losses(encoding, batch["depth"], batch["normals"], batch["alpha"])
     elevation_error, fov_error = losses.camera_losses(encoding, batch["elevation"], batch["tan_half"])
     plane, trust = losses.mirror_losses(encoding, batch["plane_normal"], batch["plane_offset"], batch["symmetric"])
     on_surface = out[:, signed:]

@@ -65,7 +65,7 @@ def read(image: FloatArray, threads: int = 0) -> Reading:
         float(out["camera"][0, 0]),
         float(np.exp(out["camera"][0, 1])),
         (normal, float(out["mirror"][0, 2]), trust),
-        {"alpha": image[:, 3:], **{k: out[k] for k in ("coarse", "fine", "depth", "code", "mirror")}},
+        {"alpha": image[:, 3:], **{k: out[k] for k in ("features", "depth", "code", "mirror")}},
     )
 
 

@@ -65,9 +65,10 @@ def photo_camera(
 
 
 def _half_extent(camera: Camera, box: tuple[float, float, float, float], elevation: float) -> float:
-    """Tangent of half the crop's field of view: the box's corners as the virtual camera sees them, padded."""
-    corners = np.array([[box[i], box[j]] for i in (0, 2) for j in (1, 3)])
-    rays = camera.unproject(corners, np.ones(4)) - camera.position
+    """Tangent of half the crop's field of view: the box's sides as the virtual camera sees them, padded."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    middles = np.array([[box[0], y], [box[2], y], [x, box[1]], [x, box[3]]])
+    rays = camera.unproject(middles, np.ones(4)) - camera.position
     rays = rays @ view_from_camera(elevation, 0.0)[:3, :3]
     span = rays[:, :2] / rays[:, 2:]
     return float(np.abs(span).max() * CROP_PADDING)

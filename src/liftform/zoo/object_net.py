@@ -29,14 +29,13 @@ FRAME_WIDTH = 1.2
 class Encoding(NamedTuple):
     """What the picture says, once; every point query reads it.
 
-    coarse (B, 64, S/4, S/4) and fine (B, 32, S/2, S/2) feature maps; code (B, 192) of the whole picture;
+    features (B, 64, S/4, S/4); code (B, 192) of the whole picture;
     depth (B, 1, S/2, S/2) of the visible surface relative to the origin, view units; normals (B, 3, S/2, S/2) in the
     camera frame; camera (B, 2): elevation (radians) and log tan(yfov / 2); mirror (B, 4): cos and sin of twice the
     angle of the symmetry plane's normal about +Y from +X, the plane's offset along that normal, and a logit of trust.
     """
 
-    coarse: Tensor
-    fine: Tensor
+    features: Tensor
     code: Tensor
     depth: Tensor
     normals: Tensor
@@ -62,7 +61,7 @@ class ObjectNet(nn.Module):
         self.up2 = Merge(64, w2, 32)
         self.surface = nn.Conv2d(32, 4, 1)
         self.pose = nn.Sequential(nn.Linear(w16, 96), nn.SiLU(), nn.Linear(96, 6))
-        self.field = Field(64 + 32, w16, field_width)
+        self.field = Field(64, w16, field_width)
 
     def encode(self, image: Tensor) -> Encoding:
         """image (B, 4, S, S): sRGB in [0, 1] over 0.5 grey, and alpha; S a multiple of 16."""
@@ -71,13 +70,11 @@ class ObjectNet(nn.Module):
         x8 = self.stage8(x4)
         x16 = self.stage16(x8)
         code = self.code(torch.cat([x16.mean((2, 3)), x16.amax((2, 3))], 1))
-        coarse = self.up4(self.up8(x16, x8), x4)
-        fine = self.up2(coarse, x2)
-        surface = self.surface(fine).float()
+        features = self.up4(self.up8(x16, x8), x4)
+        surface = self.surface(self.up2(features, x2)).float()
         pose = self.pose(code).float()
         return Encoding(
-            coarse,
-            fine,
+            features,
             code,
             surface[:, :1],
             F.normalize(surface[:, 1:], dim=1),
@@ -93,8 +90,8 @@ class ObjectNet(nn.Module):
         normal, offset, trust = plane_of(encoding.mirror)
         upright = upright_from_camera(q, elevation)
         reflected = mirrored(upright, normal, offset)
-        seen = self._look(encoding, alpha, q, tan_half)
-        again = self._look(encoding, alpha, camera_from_upright(reflected, elevation), tan_half)
+        both = torch.cat([q, camera_from_upright(reflected, elevation)], 1)
+        seen, again = self._look(encoding, alpha, both, tan_half).chunk(2, 1)
         extra = [fourier(upright, 5), fourier((upright - reflected).norm(dim=2, keepdim=True), 2)]
         extra.append(trust[:, None, None].expand(-1, q.shape[1], 1))
         return self.field(torch.cat([seen, again, *extra], 2), encoding.code)
@@ -104,12 +101,9 @@ class ObjectNet(nn.Module):
         distance = 0.5 * FRAME_WIDTH / tan_half[:, None]
         pixel = q[..., :2] / ((q[..., 2] + distance).clamp_min(0.05) * tan_half[:, None])[..., None]
         grid = pixel[:, :, None]
-        parts = [sample(encoding.coarse, grid), sample(encoding.fine, grid)]
-        depth = sample(encoding.depth, grid)
-        behind = q[..., 2:] - depth
-        inside = sample(alpha, grid)
-        near = torch.cat([behind, torch.tanh(behind * 4), torch.tanh(behind * 16), inside], 2)
-        return torch.cat([*parts, near.to(parts[0].dtype)], 2)
+        behind = q[..., 2:] - sample(encoding.depth, grid)
+        near = [behind, torch.tanh(behind * 4), torch.tanh(behind * 16), sample(alpha, grid)]
+        return torch.cat([sample(encoding.features, grid), *near], 2)
 
 
 def sample(feature: Tensor, grid: Tensor) -> Tensor:

@@ -14,11 +14,13 @@ import dataclasses
 import functools
 import importlib
 from dataclasses import dataclass
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LiftformError, MissingExtraError, UsageError
 from ..recipe import suggest
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 GROUP = "liftform.backends"
 
@@ -98,6 +100,8 @@ def _rows(task: str) -> dict[str, Backend | metadata.EntryPoint]:
 @functools.cache
 def _entry_points() -> dict[str, dict[str, metadata.EntryPoint]]:
     """task -> name -> entry point of the installed packages; nothing of theirs is imported yet."""
+    from importlib import metadata
+
     found: dict[str, dict[str, metadata.EntryPoint]] = {}
     for entry in metadata.entry_points(group=GROUP):
         task, _, name = entry.name.partition(".")

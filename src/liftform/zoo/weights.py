@@ -29,8 +29,11 @@ def table() -> dict[str, Weights]:
     """name -> row, read from ``weights/table.json`` (written by ``liftform train export``)."""
     import json
 
-    text = (resources.files("liftform") / "weights" / "table.json").read_text(encoding="utf-8")
-    return {name: Weights(**row) for name, row in json.loads(text).items()}
+    file = resources.files("liftform") / "weights" / "table.json"
+    try:
+        return {name: Weights(**row) for name, row in json.loads(file.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{file}: the table of weights is missing or damaged", "reinstall liftform") from error
 
 
 def path_of(name: str) -> Path:

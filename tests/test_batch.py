@@ -93,3 +93,14 @@ def test_resume_skips_what_is_done_and_redoes_what_changed(pictures, fake, tmp_p
     jobs[2].target.unlink()
     assert states(fake) == ["skipped", "made", "made"]
     assert states(fake.with_options(cube_size=0.3)) == ["made"] * 3
+
+
+@pytest.mark.parametrize(("wanted", "name"), [("webp", "chair.turntable.webp"), ("turn/a.gif", "a.gif")])
+def test_turntables_lie_where_they_were_wanted(pictures, fake, tmp_path, monkeypatch, wanted, name):
+    (tmp_path / "turn").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("liftform.preview.turntable", lambda mesh, path: Path(path).touch())
+    (outcome,) = batch.run(batch.plan(pictures[:1]), fake, batch.Extras(turntable=wanted))
+    assert outcome.error is None
+    assert name in {path.name for path in outcome.written}
+    assert all(path.is_file() for path in outcome.written)

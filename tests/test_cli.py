@@ -110,12 +110,6 @@ def test_models_are_verified(command):
     assert "licence" in command("models").stdout
 
 
-def test_turntable_beside_the_asset(command, picture, tmp_path):
-    result = command("make", picture, "-o", tmp_path / "cube.glb", "--turntable", "webp", *FAKE_FLAGS)
-    assert result.returncode == 0, result.stderr
-    assert Image.open(tmp_path / "cube.turntable.webp").n_frames > 10
-
-
 # -- what fails -----------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,16 @@ from liftform.train.loop import LoopOptions, Progress, fit, learning_rate, load_
 from liftform.zoo.mask_net import MaskNet  # noqa: E402
 
 SIZE = 64
+NARROW = (8, 12, 16, 24, 32)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small lose more to waiting threads than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +109,7 @@ def _data(shards: Path) -> mask.MaskData:
 def _train(shards: Path, checkpoint: Path, stop_at: int = 0) -> tuple[MaskNet, Progress]:
     """Twenty steps on nine composites, seen again and again; with ``stop_at``, interrupted there and taken up again."""
     torch.manual_seed(0)
-    model, data = MaskNet(), _data(shards)
+    model, data = MaskNet(NARROW), _data(shards)
     options = LoopOptions(max_steps=20, lr=2e-3, warmup_steps=3, ema=0.5, precision="fp32", checkpoint=checkpoint)
     options = dataclasses.replace(options, log_every=5)
     batch = next(iter(mask.Stream(composites.open_bank(shards, held=False), data, 0)))
@@ -110,16 +121,16 @@ def _train(shards: Path, checkpoint: Path, stop_at: int = 0) -> tuple[MaskNet, P
             raise KeyboardInterrupt
         return mask.loss(net, batch)
 
-    def endless(first: int) -> object:
+    def endless(first: int) -> Iterator[dict[str, torch.Tensor]]:
         while True:
             yield batch
 
     if stop_at:
         with pytest.raises(KeyboardInterrupt):
-            fit(model, endless, loss, options)  # type: ignore[arg-type]
+            fit(model, endless, loss, options)
         torch.manual_seed(99)
-        model = MaskNet()
-    return model, fit(model, endless, loss, options)  # type: ignore[arg-type]
+        model = MaskNet(NARROW)
+    return model, fit(model, endless, loss, options)
 
 
 def test_twenty_steps_lower_the_loss_and_resuming_changes_nothing(shards: Path, tmp_path: Path) -> None:

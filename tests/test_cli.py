@@ -19,15 +19,7 @@ from PIL import Image
 
 from liftform import cli
 from liftform.cli import completion
-
-try:
-    from liftform.zoo import weights
-
-    weights.table()
-    NETWORKS = True
-except FileNotFoundError:
-    NETWORKS = False
-needs_networks = pytest.mark.skipif(not NETWORKS, reason="no embedded networks yet")
+from liftform.zoo import weights
 
 
 def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -102,7 +94,6 @@ def test_inspect_tells_of_a_mesh(command, picture, tmp_path):
     assert facts["size"] == pytest.approx([0.8, 0.8, 0.8])
 
 
-@needs_networks
 def test_models_are_verified(command):
     rows = json.loads(command("models", "--json").stdout)
     assert rows
@@ -144,8 +135,7 @@ def test_hostile_pictures(command, tmp_path, what):
     target = tmp_path / "out"
     target.mkdir()
     path = hostile(pictures)[what]
-    backends = FAKE_FLAGS if not NETWORKS or what not in ("transparent", "blank") else []
-    fails(command("make", path, "-o", target / "x.glb", *backends), 3, path.name)
+    fails(command("make", path, "-o", target / "x.glb"), 3, path.name)
     assert list(target.iterdir()) == []
 
 
@@ -245,7 +235,6 @@ def test_faults_of_ours_are_one_line_unless_verbose(command, picture):
     assert "Traceback" in command(*words, "--verbose").stderr
 
 
-@needs_networks
 def test_corrupt_weights_are_named(picture, tmp_path):
     """A copy of the package in which one network has a flipped byte."""
     shutil.copytree(

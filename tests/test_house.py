@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "liftform"
 MODULES = sorted(SOURCE.rglob("*.py"))
 WEIGHTS = SOURCE / "weights" / "table.json"
-needs_networks = pytest.mark.skipif(not WEIGHTS.is_file(), reason="no embedded networks yet")
 
 #: From the ground up; a module may import from its own layer's line or below, stages not from other stages.
 LAYERS = [
@@ -171,17 +170,17 @@ def test_the_tree_is_small():
     assert sum(path.stat().st_size for path in tracked()) < 40e6
 
 
-@needs_networks
 def test_weights_are_those_of_the_table():
     rows = json.loads(WEIGHTS.read_text(encoding="utf-8"))
     files = {path.name for path in WEIGHTS.parent.iterdir() if path.suffix == ".onnx"}
+    assert {"mask", "object_encoder", "object_field"} <= set(rows)
     assert files == {row["file"] for row in rows.values()}
     assert sum((WEIGHTS.parent / file).stat().st_size for file in files) < 12e6
     for name, row in rows.items():
         assert hashlib.sha256((WEIGHTS.parent / row["file"]).read_bytes()).hexdigest() == row["sha256"], name
         card = ROOT / row["card"]
         assert card.is_file(), f"{name} has no model card at {row['card']}"
-        assert row["licence"] in card.read_text(encoding="utf-8"), f"{card} does not name the licence {row['licence']}"
+        assert row["licence"].split()[0] in card.read_text(encoding="utf-8"), f"{card} does not name the licence"
 
 
 # -- documents that must not lie ------------------------------------------------------------------------------------
@@ -221,7 +220,6 @@ def beside_examples(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@needs_networks
 def test_readme_python_runs(beside_examples):
     (code,) = blocks("python")
     exec(compile(code, "README.md", "exec"), {})
@@ -233,7 +231,6 @@ def test_readme_python_runs(beside_examples):
     }
 
 
-@needs_networks
 def test_readme_shell_runs(beside_examples):
     (code,) = blocks("sh")
     script = f'set -e\nliftform() {{ {sys.executable} -m liftform "$@"; }}\n{code}'
@@ -243,7 +240,6 @@ def test_readme_shell_runs(beside_examples):
         assert (beside_examples / made).is_file()
 
 
-@needs_networks
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_examples_run(path, beside_examples):
     runpy.run_path(str(beside_examples / "examples" / path.name), run_name="__main__")

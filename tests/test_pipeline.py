@@ -15,13 +15,7 @@ from PIL import Image
 import liftform
 from liftform.errors import InputNotFoundError, OutputError, UsageError
 from liftform.pipeline import STAGES, Recipe, Road, keywords, make
-from liftform.zoo import weights
 
-try:
-    NETWORKS = set(weights.table())
-except FileNotFoundError:
-    NETWORKS = set()
-needs_networks = pytest.mark.skipif(not NETWORKS, reason="no embedded networks yet")
 SOFA = Path(__file__).parents[1] / "examples" / "pictures" / "sofa.png"
 
 
@@ -196,7 +190,6 @@ def test_the_promised_keywords_exist():
     assert words <= set(keywords())
 
 
-@needs_networks
 @pytest.mark.parametrize("source", [SOFA, SOFA.with_suffix(".jpg")], ids=["alpha", "plain photo"])
 def test_the_real_road_repeats_itself_and_is_sound(source, tmp_path):
     first = make(source, faces=3000, texture_size=512)

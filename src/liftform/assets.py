@@ -1,4 +1,4 @@
-"""The things liftform makes, as plain data: Mesh, Material, PointCloud. They validate themselves and know no algorithm."""
+"""The things liftform makes, as plain data: Mesh, Material, PointCloud. They check themselves and know no algorithm."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class Mesh:
         """Unit normals (F, 3); zero for degenerate faces."""
         a, b, c = (self.vertices[self.faces[:, i]].astype(np.float64) for i in range(3))
         n = np.cross(b - a, c - a)
-        return (n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-30)).astype(np.float32)
+        unit: FloatArray = (n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-30)).astype(np.float32)
+        return unit
 
     def validate(self) -> Mesh:
         """Return self, or raise InputError naming the first broken promise about shapes, types and ranges."""
@@ -75,7 +76,8 @@ class Mesh:
         for name, width in (("normals", 3), ("uv", 2), ("colors", 3)):
             value = getattr(self, name)
             if value is not None:
-                _check(value.shape == (len(v), width) and value.dtype == np.float32, f"{name} must be (V, {width}) float32")
+                right = value.shape == (len(v), width) and value.dtype == np.float32
+                _check(right, f"{name} must be (V, {width}) float32")
                 _check(bool(np.isfinite(value).all()), f"{name} must be finite")
         if self.seen is not None:
             _check(self.seen.shape == (len(v),) and self.seen.dtype == np.float32, "seen must be (V,) float32")

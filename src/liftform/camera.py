@@ -57,7 +57,7 @@ class Camera:
     @property
     def camera_from_world(self) -> NDArray[np.float64]:
         """Inverse of world_from_camera, 4x4."""
-        return np.linalg.inv(self.world_from_camera)
+        return np.linalg.inv(self.world_from_camera).astype(np.float64)
 
     def project(self, points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """World points (..., 3) to pixels (..., 2) and z-depth (...). Points behind the camera have depth <= 0."""
@@ -90,7 +90,7 @@ class Camera:
         )
 
     def moved(self, new_from_world: NDArray[np.float64], scale: float = 1.0) -> Camera:
-        """The camera after the world is scaled by ``scale`` about its origin, then moved rigidly by ``new_from_world``."""
+        """The camera after the world is scaled by ``scale`` about its origin, then moved by ``new_from_world``."""
         pose = self.world_from_camera.copy()
         pose[:3, 3] *= scale
         return replace(self, world_from_camera=new_from_world @ pose)

@@ -26,7 +26,7 @@ def option(default: Any, help: str, keyword: str = "", low: float | None = None,
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """An options dataclass from plain values; raises UsageError on unknown keys, wrong types and values out of range."""
+    """An options dataclass from plain values; raises UsageError on unknown keys, wrong types and ranges."""
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     clean = {}
@@ -89,6 +89,7 @@ def _as(value: Any, kind: Any) -> tuple[bool, Any]:
 
 def _check_range(value: Any, limits: Mapping[str, Any], where: str) -> None:
     low, high = limits.get("low"), limits.get("high")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value != value or (low is not None and value < low) or (high is not None and value > high):
-            raise UsageError(f"{where} must lie between {low} and {high}, not {value}", limits.get("help", ""))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if value != value or (low is not None and value < low) or (high is not None and value > high):
+        raise UsageError(f"{where} must lie between {low} and {high}, not {value}", limits.get("help", ""))

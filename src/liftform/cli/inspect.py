@@ -37,8 +37,6 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(path: Path) -> dict[str, Any]:
     """JSON-ready facts of a mesh file: size, what its vertices carry, texture, health."""
-    from dataclasses import asdict
-
     from ..read_mesh import read_mesh
     from ..topology import health
 
@@ -51,7 +49,7 @@ def describe(path: Path) -> dict[str, Any]:
         "size": [round(x, 4) for x in extent],
         "carries": carried,
         "texture": _texture(mesh),
-        **asdict(health(mesh)),
+        **health(mesh).to_dict(),
     }
 
 
@@ -67,5 +65,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
-        return " x ".join(_shown(v) for v in value) if value and not isinstance(value[0], str) else ", ".join(value)
-    return "-" if value is None else str(value)
+        between = " to " if value and isinstance(value[0], list | tuple) else ", "
+        return between.join(_shown(v) for v in value)
+    return "-" if value in (None, "") else str(value)

@@ -117,7 +117,7 @@ def symmetry_planes(surface: NDArray[np.float16], angles: int = 24) -> NDArray[n
     from scipy.spatial import cKDTree
 
     points = surface.astype(np.float64)
-    a, b = points[::2], cKDTree(points[1::2])
+    a, b = points[::4], cKDTree(points[1::2])
     spread = b.query(a)[0].mean()
     theta = np.arange(angles) * np.pi / angles
     normals = np.stack([np.cos(theta), np.zeros(angles), np.sin(theta)], 1)
@@ -252,7 +252,7 @@ def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     plane, trust = losses.mirror_losses(encoding, batch["plane_normal"], batch["plane_offset"], batch["symmetric"])
     on_surface = out[:, signed:]
     colour = (on_surface[..., 1:].sigmoid() - batch["colours"]).abs().mean() + 0.3 * on_surface[..., 0].abs().mean()
-    total = l1 + 0.5 * sign + 3 * depth + 0.2 * normals + elevation_error + 0.3 * fov_error
+    total = 3 * l1 + 1.5 * sign + 3 * depth + 0.2 * normals + elevation_error + 0.3 * fov_error
     total = total + 0.15 * plane + 0.1 * trust + 0.5 * colour
     return {
         "loss": total,

@@ -21,6 +21,8 @@ from liftform import cli
 from liftform.cli import completion
 from liftform.zoo import weights
 
+SOFA = Path(__file__).parents[1] / "examples" / "pictures" / "sofa.png"
+
 
 def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
     """One clear line on stderr, this exit code, nothing else."""
@@ -235,18 +237,18 @@ def test_faults_of_ours_are_one_line_unless_verbose(command, picture):
     assert "Traceback" in command(*words, "--verbose").stderr
 
 
-def test_corrupt_weights_are_named(picture, tmp_path):
+def test_corrupt_weights_are_named(tmp_path):
     """A copy of the package in which one network has a flipped byte."""
     shutil.copytree(
         Path(cli.__file__).parents[1], tmp_path / "liftform", ignore=shutil.ignore_patterns("train", "*.pyc")
     )
-    row = weights.table()["mask"]
+    row = weights.table()["object_encoder"]
     file = tmp_path / "liftform" / "weights" / row.file
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    line = [sys.executable, "-m", "liftform", "make", str(picture), "-o", str(tmp_path / "x.glb")]
+    line = [sys.executable, "-m", "liftform", "make", str(SOFA), "-o", str(tmp_path / "x.glb")]
     result = subprocess.run(line, capture_output=True, text=True, env=env, cwd=tmp_path)
     fails(result, 6, row.file, "sha256")
     assert not (tmp_path / "x.glb").exists()

@@ -114,3 +114,78 @@ def _wrapped_grid(rows: int, columns: int) -> np.ndarray:
     return np.concatenate(
         [np.stack([at, down, both], -1).reshape(-1, 3), np.stack([at, both, right], -1).reshape(-1, 3)]
     )
+
+
+# --- surfaces as a network makes them: signed distances on a grid, marched --------------------------------------------
+
+
+def ball(radius=0.4, centre=(0.0, 0.0, 0.0)):
+    """Signed distance of a sphere as a function of points (..., 3)."""
+    return lambda p: np.linalg.norm(p - np.array(centre), axis=-1) - radius
+
+
+def brick(half=(0.3, 0.3, 0.3), centre=(0.0, 0.0, 0.0)):
+    """Signed distance of a box with the given half extents."""
+
+    def distance(p):
+        q = np.abs(p - np.array(centre)) - np.array(half)
+        return np.linalg.norm(np.maximum(q, 0), axis=-1) + np.minimum(q.max(-1), 0)
+
+    return distance
+
+
+def ring(radius=0.3, tube=0.1, centre=(0.0, 0.0, 0.0)):
+    """Signed distance of a torus about the z axis."""
+
+    def distance(p):
+        x, y, z = np.moveaxis(p - np.array(centre), -1, 0)
+        return np.hypot(np.hypot(x, y) - radius, z) - tube
+
+    return distance
+
+
+def both(*shapes):
+    """Signed distance of a union."""
+    return lambda p: np.minimum.reduce([shape(p) for shape in shapes])
+
+
+def without(shape, hole):
+    """Signed distance bound of a shape with another cut out."""
+    return lambda p: np.maximum(shape(p), -hole(p))
+
+
+def marched(shape, cells=48, reach=0.55, paint=None) -> Mesh:
+    """Marching cubes of a signed distance on cells + 1 samples over [-reach, reach]^3, outward.
+
+    What reaches over the border is left open there. paint: sRGB colours (..., 3) as a function of points.
+    """
+    from skimage.measure import marching_cubes
+
+    axis = np.linspace(-reach, reach, cells + 1)
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    vertices, faces, _, _ = marching_cubes(shape(points).astype(np.float32), 0.0)
+    vertices = (vertices / cells * 2 - 1) * reach
+    colors = None if paint is None else np.asarray(paint(vertices), np.float32)
+    return as_mesh(vertices, faces, colors=colors)
+
+
+def waves(points) -> np.ndarray:
+    """Smooth sRGB colours in [0.2, 0.8] that differ everywhere on things of about unit size."""
+    p = np.asarray(points, np.float64)
+    return 0.5 + 0.3 * np.sin(np.stack([7 * p[..., 0] + 1, 6 * p[..., 1] + 2, 5 * p[..., 2] + 3 * p[..., 0]], -1))
+
+
+def traced(shape, camera, paint, background=(0.9, 0.1, 0.9)):
+    """A Capture: a signed distance sphere-traced, unlit, on a flat background; mask and camera are known."""
+    from liftform.capture import Capture, Mask, Photo
+
+    origin, directions = camera.rays()
+    unit = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    travelled = np.zeros(unit.shape[:2])
+    for _ in range(80):
+        travelled += np.clip(shape(origin + travelled[..., None] * unit), -0.1, 0.5)
+    hit = np.abs(shape(origin + travelled[..., None] * unit)) < 1e-3
+    color = np.where(hit[..., None], paint(origin + travelled[..., None] * unit), background).astype(np.float32)
+    alpha = hit.astype(np.float32)
+    foreground = np.where(hit[..., None], color, 0).astype(np.float32)
+    return Capture((Photo(color, alpha=alpha, mask=Mask(alpha, foreground, 1.0), camera=camera),))

@@ -62,7 +62,7 @@ def bake(mesh: Mesh, dense: Mesh, capture: Capture, options: BakeOptions, runtim
         if plane is None:
             color = blocks.interpolated(blend.applied(base, field), unseen)
         else:
-            both = blocks.interpolated(np.concatenate([base, field.astype(np.float32)], 1), unseen)
+            both = blocks.interpolated(np.concatenate([base, field], 1), unseen)
             color = blend.applied(_mirrored(observer, plane, *texels.surface(unseen), both[:, :3]), both[:, 3:])
         mix = weight[unseen, None]
         photo[unseen] = mix * photo[unseen] + (1 - mix) * color

@@ -82,31 +82,33 @@ def _largest(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], options: CleanOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], dict[str, Any]]:
     """The largest part, outward, joined with other large parts nearby; and counts of what was dropped."""
-    finite = np.asarray(np.isfinite(vertices).all(axis=1))[faces].all(axis=1)
-    faces = faces[finite]
-    if len(faces) < 4:
+    broken = np.asarray(~np.isfinite(vertices[faces]).all(axis=(1, 2)))
+    vertices, faces = _cut(vertices, faces, ~broken)
+    areas = np.linalg.norm(surface.cross_products(vertices, faces), axis=1) / 2
+    if len(faces) < 4 or not areas.sum() > 0:
         raise ReconstructionError("the surface is empty", "try another picture, or give a mask with --mask")
-    _, label = surface.components(faces, len(vertices))
+    number, label = surface.components(faces, len(vertices))
     part = label[faces[:, 0]]
-    area = np.bincount(part, np.linalg.norm(surface.cross_products(vertices, faces), axis=1) / 2)
-    volume = np.bincount(part, surface.volumes(vertices, faces), minlength=len(area))
+    area = np.bincount(part, areas, number)
+    volume = np.bincount(part, surface.volumes(vertices, faces), number)
     main = int(area.argmax())
     if volume[main] < 0:
-        faces, volume = faces[:, ::-1], -volume
-    others = np.flatnonzero((np.bincount(part, minlength=len(area)) > 0) & (np.arange(len(area)) != main))
+        faces, volume = np.ascontiguousarray(faces[:, ::-1]), -volume
+    others = np.delete(np.arange(number), main)
     large = others[(area[others] >= options.keep * area.sum()) & (volume[others] > 0)]
-    body = _cut(vertices, faces, part == main)
-    joined = 0
+    body, joined = _cut(vertices, faces, part == main), []
     for i in large[np.argsort(-area[large], kind="stable")]:
         grown = _joined(body, _cut(vertices, faces, part == i), options.reach)
-        body, joined = (grown, joined + 1) if grown is not None else (body, joined)
+        if grown is not None:
+            body = grown
+            joined.append(i)
     inner = int((volume[others] < 0).sum())
     return *body, {
-        "floaters_removed": len(others) - inner - joined,
+        "floaters_removed": len(others) - inner - len(joined),
         "inner_shells_removed": inner,
-        "parts_joined": joined,
-        "broken_faces_removed": int((~finite).sum()),
-        "area_removed": round(float(1 - (area[main] + (area[large].sum() if joined else 0)) / area.sum()), 6),
+        "parts_joined": len(joined),
+        "broken_faces_removed": int(broken.sum()),
+        "area_removed": round(float(1 - area[[main, *joined]].sum() / area.sum()), 6),
         "smoothing_passes": options.smooth,
         "repair": "none",
     }
@@ -115,6 +117,7 @@ def _largest(
 def _cut(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], chosen: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The chosen faces (F,) with the vertices they use."""
     kept, old = surface.compact(faces[chosen], len(vertices))
     return vertices[old], kept
 

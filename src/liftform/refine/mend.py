@@ -64,6 +64,8 @@ def remeshed(vertices: Vertices, faces: Faces, cells: int = 112) -> tuple[Vertic
     """A fresh surface around all with winding number above one half, from a grid of ``cells`` on the longest side."""
     from skimage.measure import marching_cubes
 
+    if not len(faces) or not np.ptp(vertices, axis=0).max() > 0:
+        return vertices[:0], faces[:0]
     low = vertices.min(0).astype(np.float64)
     step = float(np.ptp(vertices, axis=0).max()) / cells
     shape = np.ceil(np.ptp(vertices, axis=0) / step).astype(int) + 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +75,11 @@ def within_budget(vertices: Vertices, faces: Faces, budget: int) -> tuple[Vertic
     """
     if len(faces) <= budget and surface.is_solid(vertices, faces):
         return vertices, faces
+    whole = vertices, faces
     target = max(budget, min(_FIRST, len(faces)))
     while True:
-        found = next(_solids(vertices, faces, target), None)
-        if found is None:
-            found = next(_last_resorts(vertices, faces, budget), None)
+        ways = chain(_solids(vertices, faces, target), _last_resorts(*whole, budget))
+        found = _first_alike(ways, *whole)
         if found is None:
             raise ReconstructionError(
                 f"no closed surface of {budget} faces is near this mesh", "allow more faces with --faces"
@@ -87,6 +88,21 @@ def within_budget(vertices: Vertices, faces: Faces, budget: int) -> tuple[Vertic
         if len(faces) <= budget:
             return vertices, faces
         target = max(budget, int(len(faces) * _STEP))
+
+
+def _first_alike(
+    ways: Iterator[tuple[Vertices, Faces]], vertices: Vertices, faces: Faces
+) -> tuple[Vertices, Faces] | None:
+    """The first mesh with nearly the extent and volume of the given one, else the first mesh, else None."""
+    spare = None
+    low, high, size = vertices.min(0), vertices.max(0), surface.diagonal(vertices)
+    volume = float(surface.volumes(vertices, faces).sum())
+    for v, f in ways:
+        moved = max(np.abs(v.min(0) - low).max(), np.abs(v.max(0) - high).max())
+        if moved < 0.03 * size and abs(float(surface.volumes(v, f).sum()) / volume - 1) < 0.25:
+            return v, f
+        spare = spare or (v, f)
+    return spare
 
 
 def _solids(vertices: Vertices, faces: Faces, target: int) -> Iterator[tuple[Vertices, Faces]]:

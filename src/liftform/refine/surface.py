@@ -83,8 +83,8 @@ def cross_products(vertices: Points, faces: Faces) -> Floats:
 
 
 def diagonal(vertices: Points) -> float:
-    """Length of the bounding box's diagonal."""
-    return float(np.linalg.norm(np.ptp(np.asarray(vertices, np.float64), axis=0)))
+    """Length of the bounding box's diagonal, 0 without points."""
+    return 0.0 if not len(vertices) else float(np.linalg.norm(np.ptp(np.asarray(vertices, np.float64), axis=0)))
 
 
 def degenerate(vertices: Points, faces: Faces) -> NDArray[np.bool_]:
@@ -110,6 +110,8 @@ def components(faces: Faces, count: int) -> tuple[int, Ints]:
 def volumes(vertices: Points, faces: Faces) -> Floats:
     """Signed volume of the tetrahedron of each face with the bounding box's centre, (F,)."""
     v = np.asarray(vertices, np.float64)
+    if not len(faces):
+        return np.zeros(0)
     a, b, c = corners(v - (v.min(0) + v.max(0)) / 2, faces)
     return np.asarray(np.einsum("ij,ij->i", a, np.cross(b, c)) / 6.0)
 

@@ -129,7 +129,7 @@ def test_symmetry_of_a_box_and_of_none() -> None:
     box = trimesh.sample.sample_surface(trimesh.creation.box((1, 0.5, 0.4)), 2048, seed=0)[0]
     planes = object.symmetry_planes(box.astype(np.float16))
     assert {0, 90} == {round(float(np.degrees(a))) for a in planes}
-    lump = np.concatenate([box + [0, 0, 0.2], box[:700] * 0.5 + [0.7, 0.3, 0.5]])
+    lump = np.concatenate([box + np.array([0, 0, 0.2]), box[:700] * 0.5 + [0.7, 0.3, 0.5]])
     assert len(object.symmetry_planes(lump.astype(np.float16))) == 0
 
 

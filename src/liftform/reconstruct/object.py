@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class _Crop:
     reading: lifter.Reading
     field: Callable[[FloatArray], FloatArray]
     #: signed distance to the silhouette in pixels of SILHOUETTE_PX, positive outside.
-    outline: FloatArray = field(repr=False)
+    outline: FloatArray = dataclasses.field(repr=False)
 
     @classmethod
     def of(cls, photo: Photo, runtime: Runtime) -> _Crop:

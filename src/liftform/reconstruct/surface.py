@@ -59,7 +59,7 @@ def sample_field(
 
 def _bounds(
     field: ScalarField, low: NDArray[np.float64], high: NDArray[np.float64], cells: int
-) -> tuple[NDArray, NDArray]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bounds of the inside on a coarse grid, a cell wider on every side."""
     step = float((high - low).max()) / cells
     shape = np.ceil((high - low) / step).astype(int) + 1

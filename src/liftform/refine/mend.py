@@ -74,7 +74,7 @@ def remeshed(vertices: Vertices, faces: Faces, cells: int = 112) -> tuple[Vertic
     field = _blurred(field)
     if not (field > 0.5).any():
         return vertices[:0], faces[:0]
-    v, f, _, _ = marching_cubes(field, 0.5)  # type: ignore[no-untyped-call]
+    v, f, _, _ = marching_cubes(field, 0.5)
     # cell i of the field is sampled at its centre, i + 0.5 in grid units
     v = ((v + 0.5 - 3) * step + low).astype(np.float32)
     f = f.astype(np.int32)

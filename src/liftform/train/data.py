@@ -221,4 +221,4 @@ def coloured_points(surface: render.Surface, mesh: Any, rng: np.random.Generator
 def _sample(mesh: Any, count: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     import trimesh
 
-    return trimesh.sample.sample_surface(mesh, count, seed=rng)  # type: ignore[no-any-return]
+    return trimesh.sample.sample_surface(mesh, count, seed=rng)

@@ -1,4 +1,8 @@
-"""The training loop of every network: time- or step-budgeted, resumable, on CPU or CUDA."""
+"""The training loop of every network: time- or step-budgeted, resumable, on CPU or CUDA, in one process or several.
+
+Under ``torchrun`` every process (rank) draws its own batches and the gradients are averaged; rank 0 keeps the clock,
+the log and the checkpoints. On CPUs two processes of one thread train faster than one process of two threads.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..errors import UnreadableError, UsageError
@@ -84,20 +89,49 @@ def fit(
     """
     if options.minutes <= 0 and options.max_steps <= 0:
         raise UsageError("a training run needs a budget", "set minutes or max_steps in the recipe")
+    join()
     run = _Run(model, options)
     source = batches(run.progress.step) if callable(batches) else batches
     try:
         while run.progress.share(options) < 1.0:
             run.advance(next(source), loss_fn)
-            if run.due():
+            if rank() == 0 and run.due():
                 run.checkpoint(on_checkpoint)
     except KeyboardInterrupt:
-        run.save()
+        if rank() == 0:
+            run.save()
         raise
-    run.checkpoint(on_checkpoint)
+    if rank() == 0:
+        run.checkpoint(on_checkpoint)
     if run.average is not None:
         model.load_state_dict(run.average.state_dict())
     return run.progress
+
+
+def join() -> None:
+    """Join the process group that ``torchrun`` announces in the environment; does nothing outside of one."""
+    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
+        dist.init_process_group("gloo")
+
+
+def rank() -> int:
+    """This process's number among those that train together; 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def _average_over_ranks(model: nn.Module, progress: Progress) -> None:
+    """Mean of all ranks' gradients, and rank 0's clock, so that every rank ends at the same step."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1).float() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+    clock = torch.tensor([progress.seconds], dtype=torch.float64)
+    dist.broadcast(clock, 0)
+    progress.seconds = float(clock)
 
 
 def load_weights(model: nn.Module, checkpoint: str | Path, averaged: bool = True) -> dict[str, Any]:
@@ -132,7 +166,8 @@ class _Run:
         with _precision(options):
             losses = loss_fn(self.model, batch)
         self.optimiser.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        losses["loss"].backward()
+        _average_over_ranks(self.model, self.progress)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()

@@ -24,7 +24,7 @@ from ..recipe import option
 from ..zoo.object_net import ObjectNet, camera_from_upright, sample
 from . import losses
 from .data import KITS, DataOptions
-from .loop import Batch, LoopOptions, Progress, fit
+from .loop import Batch, LoopOptions, Progress, fit, join, rank
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
 SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
@@ -59,11 +59,10 @@ class ObjectRecipe:
 def read_recipe(path: str | Path) -> ObjectRecipe:
     """The recipe file; raises UsageError on unknown keys."""
     tables = recipes.read_toml(path)
-    parts = {
-        name: recipes.build(cls, tables.pop(name, {}), f"{path} [{name}]")
-        for name, cls in (("data", DataOptions), ("object", ObjectOptions), ("loop", LoopOptions))
-    }
-    return replace(recipes.build(ObjectRecipe, tables, str(path)), **parts)
+    data = recipes.build(DataOptions, tables.pop("data", {}), f"{path} [data]")
+    options = recipes.build(ObjectOptions, tables.pop("object", {}), f"{path} [object]")
+    loop = recipes.build(LoopOptions, tables.pop("loop", {}), f"{path} [loop]")
+    return replace(recipes.build(ObjectRecipe, tables, str(path)), data=data, object=options, loop=loop)
 
 
 class Corpus:
@@ -106,7 +105,7 @@ def _weights(objects: list[dict[str, Any]]) -> NDArray[np.float64]:
     groups = np.array([origin(str(o["source"])) for o in objects])
     for name, share in SHARES.items():
         raw[groups == name] *= share / max(raw[groups == name].sum(), 1e-9)
-    return raw / raw.sum()
+    return np.asarray(raw / raw.sum(), np.float64)
 
 
 def symmetry_planes(surface: NDArray[np.float16], angles: int = 24) -> NDArray[np.float32]:
@@ -122,7 +121,7 @@ def symmetry_planes(surface: NDArray[np.float16], angles: int = 24) -> NDArray[n
     theta = np.arange(angles) * np.pi / angles
     normals = np.stack([np.cos(theta), np.zeros(angles), np.sin(theta)], 1)
     errors = np.array([b.query(a - 2 * np.outer(a @ n, n))[0].mean() for n in normals])
-    return theta[errors < 1.15 * spread + 0.002].astype(np.float32)
+    return np.asarray(theta[errors < 1.15 * spread + 0.002], np.float32)
 
 
 def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bool = True) -> Iterator[Batch]:
@@ -131,10 +130,11 @@ def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bo
     while True:
         if options.rescan_steps and step % options.rescan_steps == 0 and step > first_step:
             corpus.scan()
-        rng = np.random.default_rng([step, int(corpus.held_out)])
+        rng = np.random.default_rng([step, int(corpus.held_out), rank()])
         chosen = rng.choice(len(corpus.objects), options.batch, p=corpus.weights)
         late = step >= options.late_step or not augment
-        size = options.late_size if late else int(rng.choice(options.sizes))
+        # The size depends on the step alone: processes that train together must not wait for each other.
+        size = options.late_size if late else int(np.random.default_rng(step).choice(options.sizes))
         yield _collate([_view(corpus.objects[i], rng, options, augment) for i in chosen], size, rng, augment)
         step += 1
 
@@ -289,6 +289,7 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     """Train until the loop's budget is spent; the checkpoint, its log and curves lie at ``loop.checkpoint``."""
     options, loop = recipe.object, recipe.loop
     torch.set_num_threads(recipe.threads)
+    join()
     corpus = Corpus(options.shards, held_out=False)
     held = Corpus(options.shards, held_out=True)
     source = batches(held, options, 0, augment=False)
@@ -301,5 +302,5 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
         return scores
 
     torch.manual_seed(loop.seed)
-    model = ObjectNet().to(memory_format=torch.channels_last)
+    model = ObjectNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(model, lambda step: batches(corpus, options, step), loss_fn, loop, on_checkpoint)

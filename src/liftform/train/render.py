@@ -104,7 +104,7 @@ class GlRasteriser:
         except ImportError as error:
             raise MissingExtraError("rendering needs moderngl", "pip install 'liftform[train]'") from error
         self._gl = moderngl
-        self._context = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[call-arg]
+        self._context = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
         self._context.enable(moderngl.DEPTH_TEST)
         self._program = self._context.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
         self._targets: dict[tuple[int, int], Any] = {}
@@ -302,7 +302,7 @@ def surface_from_glb(path: str) -> tuple[Surface, Any]:
     """
     import trimesh
 
-    mesh = trimesh.load(path, force="mesh", process=False)
+    mesh: Any = trimesh.load(path, force="mesh", process=False)
     low, high = mesh.bounds
     extent = float((high - low).max())
     if not extent > 0:

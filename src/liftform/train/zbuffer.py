@@ -26,7 +26,7 @@ class ZBufferRasteriser:
     def load(self, surface: Surface) -> None:
         """Make ``surface`` the one that is drawn."""
         self._surface = surface
-        self._texture = srgb_to_linear(surface.texture.astype(np.float32) / 255)
+        self._texture = srgb_to_linear(np.divide(surface.texture, 255, dtype=np.float32))
 
     def draw(self, camera: Camera, supersample: int = 2) -> GBuffer:
         """The loaded surface from ``camera``; raises RuntimeError before the first ``load``."""
@@ -55,7 +55,7 @@ class ZBufferRasteriser:
         return resolve(albedo, geometry, supersample)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _fill(pixels: Any, depth: Any, width: int, height: int) -> Any:
     """Nearest face (H, W) int32, -1 outside, and its perspective-correct barycentric weights (H, W, 3).
 

@@ -161,17 +161,18 @@ class Field(nn.Module):
         )
         self.leave = nn.Linear(width, 4)
         # Blocks start as identities and the code starts unheard: the field learns several times faster so.
-        for start in (self.tune, *(second for _, second in self.blocks)):  # type: ignore[misc]
-            nn.init.zeros_(start.weight)
-            nn.init.zeros_(start.bias)
+        for start in (self.tune, *(list(block.children())[1] for block in self.blocks)):
+            for parameter in start.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, evidence: Tensor, code: Tensor) -> Tensor:
         """evidence (B, N, E), code (B, C) -> (B, N, 4) float32."""
         bias = self.tune(code)[:, None].chunk(len(self.blocks) + 1, 2)
         x = self.enter(evidence) + bias[0]
-        for (first, second), b in zip(self.blocks, bias[1:], strict=True):  # type: ignore[misc]
+        for block, b in zip(self.blocks, bias[1:], strict=True):
+            first, second = block.children()
             x = x + second(F.relu(first(F.relu(x)) + b))
-        return self.leave(F.relu(x)).float()  # type: ignore[no-any-return]
+        return self.leave(F.relu(x)).float()
 
 
 def unit(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -227,4 +228,4 @@ class Merge(nn.Module):
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """(B, C, H, W) and (B, K, 2H, 2W) -> (B, outputs, 2H, 2W)."""
         up = F.interpolate(self.from_coarse(coarse), scale_factor=2.0, mode="nearest")
-        return self.mix(up + self.from_skip(skip))  # type: ignore[no-any-return]
+        return self.mix(up + self.from_skip(skip))

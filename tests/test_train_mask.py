@@ -92,7 +92,7 @@ def test_a_rendered_box_casts_its_shadow_on_the_ground_beside_it(tmp_path: Path)
     import trimesh
 
     trimesh.creation.box((1, 1, 1)).export(tmp_path / "box.glb")
-    row = {"glb": str(tmp_path / "box.glb"), "id": "box", "held": False, "views": 6}
+    row = {"file": str(tmp_path / "box.glb"), "id": "box", "held": False, "views": 6}
     cuts = [cut for cut, _ in cutouts.render_objects([row], 64, 0)]
     assert len(cuts) == 6
     for cut in cuts:
@@ -199,7 +199,7 @@ def test_the_export_equals_torch_and_leaves_other_rows_alone(tmp_path: Path) -> 
     torch.save({"model": net.state_dict(), "average": {}, "step": 1, "seconds": 0.0}, tmp_path / "last.pt")
     (tmp_path / "table.json").write_text(json.dumps({"object": {"file": "o"}}), encoding="utf-8")
     out = tmp_path / "mask.onnx"
-    assert export.export_mask(tmp_path / "last.pt", out, SIZE) < 0.01
+    assert export.export_mask(tmp_path / "last.pt", out, SIZE, SIZE) < 0.01
     assert out.stat().st_size <= 3_000_000
     rows = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
     assert rows["object"] == {"file": "o"}

@@ -20,6 +20,7 @@ from PIL import Image, ImageFilter
 from ..camera import Camera
 from ..conventions import to_uint8
 from . import render, textures
+from .data import KITS, read_manifest
 
 ByteImage = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -64,22 +65,12 @@ def write_shard(path: Path, images: Iterator[tuple[ByteImage, dict[str, Any]]]) 
     return len(rows)
 
 
-#: Sources of flat-coloured kit models: many, and alike.
-KITS = ("quaternius", "quaternius_fbx", "kenney", "kaykit", "market")
-
-#: Objects of the train split that may not be used: this box is CC BY-NC by its repository's own attribution list,
-#: though the manifest calls it CC-BY.
-BARRED = ("bigym__box_box",)
-
-
 def corpus(manifest: Path) -> list[dict[str, Any]]:
     """Rows of the train split, each with the glb's full path and ``held``: a fixed 6 % of families for validation."""
     import zlib
 
-    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    rows = [row for row in rows if row["split"] == "train" and row["id"] not in BARRED]
+    rows = read_manifest(manifest)
     for row in rows:
-        row["glb"] = str(manifest.parent / row["file"])
         row["held"] = zlib.crc32(row["family"].encode()) % 100 < 6
     return rows
 
@@ -89,7 +80,7 @@ def render_objects(rows: Sequence[dict[str, Any]], size: int, seed: int) -> Iter
     machine = render.rasteriser()
     for row in rows:
         try:
-            surface, mesh = render.surface_from_glb(row["glb"])
+            surface, mesh = render.surface_from_glb(row["file"])
         except (ValueError, OSError, KeyError, IndexError, AttributeError):
             continue
         for view in range(row["views"]):

@@ -28,6 +28,10 @@ from . import render
 #: Sources made of many flat-coloured low-poly pieces: they get fewer views, or the network learns kits.
 KITS = frozenset({"quaternius", "quaternius_fbx", "kenney", "kaykit", "market"})
 
+#: Objects that may not be used: this box is CC BY-NC by its repository's own attribution list, though the manifest
+#: calls it CC-BY.
+BARRED = frozenset({"bigym__box_box"})
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -43,9 +47,10 @@ class DataOptions:
 
 
 def read_manifest(path: Path, split: str = "train") -> list[dict[str, Any]]:
-    """Rows of a corpus manifest (one JSON object a line) that belong to ``split``; ``file`` becomes absolute."""
+    """Rows of a corpus manifest (one JSON object a line) of ``split``, but for BARRED; ``file`` gets its full path."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [{**row, "file": str(path.parent / row["file"])} for row in rows if row["split"] == split]
+    kept = (row for row in rows if row["split"] == split and row["id"] not in BARRED)
+    return [{**row, "file": str(path.parent / row["file"])} for row in kept]
 
 
 def build_shards(manifest: Path, out: Path, options: DataOptions, workers: int = 2) -> Iterator[str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ..errors import OutputError
 from ..zoo.mask_net import MaskNet
@@ -60,23 +62,37 @@ def write_row(name: str, file: Path, licence: str, card: str) -> None:
     os.replace(part, table)
 
 
-def export_mask(checkpoint: Path, out: Path = WEIGHTS / "mask.onnx", size: int = 256) -> float:
+class _At(nn.Module):
+    """The network run at ``inner`` pixels, where it was trained, between resizes from and to the caller's size."""
+
+    def __init__(self, net: MaskNet, inner: int) -> None:
+        super().__init__()
+        self.net, self.inner = net, inner
+
+    def forward(self, image: Tensor) -> Tensor:
+        small = F.interpolate(image, (self.inner, self.inner), mode="bilinear", align_corners=False)
+        return F.interpolate(self.net(small), image.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def export_mask(checkpoint: Path, out: Path = WEIGHTS / "mask.onnx", size: int = 256, inner: int = 192) -> float:
     """The averaged weights of ``checkpoint`` as ``out``, with its row; returns its largest error of alpha.
 
-    Input "image" (1, 3, size, size) float32 sRGB in [0, 1]; output "logits" (1, 1, size, size) float32.
+    Input "image" (1, 3, size, size) float32 sRGB in [0, 1]; output "logits" (1, 1, size, size) float32. The graph
+    works at ``inner`` pixels, a multiple of 32 near the sizes of training.
     Raises OutputError, and leaves the old file, when the exported network does not agree with the trained one.
     """
     import onnx
 
-    net = MaskNet().eval()
-    load_weights(net, checkpoint)
+    trained = MaskNet()
+    load_weights(trained, checkpoint)
+    net = (trained if inner == size else _At(trained, inner)).eval()
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     part = out.with_suffix(".new")
     torch.onnx.export(
         net, (image,), str(part), input_names=["image"], output_names=["logits"], opset_version=17, dynamo=False
     )
     model = onnx.load(str(part))
-    onnx.helper.set_model_props(model, {"size": str(size), "output": "logits of the soft alpha"})
+    onnx.helper.set_model_props(model, {"size": str(size), "inner": str(inner), "output": "logits of the soft alpha"})
     onnx.save(model, str(part))
     to_fp16(part)
     difference = _difference(net, part, image)
@@ -88,7 +104,7 @@ def export_mask(checkpoint: Path, out: Path = WEIGHTS / "mask.onnx", size: int =
     return difference
 
 
-def _difference(net: MaskNet, file: Path, image: torch.Tensor) -> float:
+def _difference(net: nn.Module, file: Path, image: torch.Tensor) -> float:
     """Largest difference of alpha between torch and onnxruntime on noise and on a smooth picture."""
     import onnxruntime
 

@@ -125,19 +125,20 @@ def _picked(alpha: FloatArray, pick: tuple[float, float] | None, source: str) ->
 
 
 def _network(image: FloatArray, runtime: Runtime) -> FloatArray:
-    """Foreground probability of an image (H, W, 3) by the embedded network, letterboxed to its square input."""
+    """Foreground probability of an image (H, W, 3) by the embedded network, (h, w) about its input's size.
+
+    The picture is stretched to the network's square: it was trained on full squares, and takes grey bars for scenery.
+    """
     from ..zoo import weights
 
     session = weights.session("mask", runtime.threads)
     side = int(session.get_inputs()[0].shape[2])
     scale = side / max(image.shape[:2])
     width, height = (max(1, round(n * scale)) for n in (image.shape[1], image.shape[0]))
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.full((side, side, 3), 0.5, np.float32)
-    square[top : top + height, left : left + width] = matting.resized_planes(image, width, height)
+    square = matting.resized_planes(image, side, side)
     logits = session.run(["logits"], {"image": np.ascontiguousarray(square.transpose(2, 0, 1)[None])})[0]
-    inner = np.asarray(logits, np.float32)[0, 0, top : top + height, left : left + width]
-    return np.asarray(1 / (1 + np.exp(-np.clip(inner, -30, 30))), np.float32)
+    stretched = np.asarray(1 / (1 + np.exp(-np.clip(logits[0, 0], -30, 30))), np.float32)
+    return matting.resized_planes(stretched, width, height)
 
 
 def _decision(alpha: FloatArray, confidence: float, origin: str, note: str, pick: Any) -> Decision:

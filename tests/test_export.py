@@ -20,7 +20,7 @@ from synthetic import SIDE_COLORS, as_mesh, box, grid_torus, joined, sphere, tex
 from liftform.assets import Material, PointCloud
 from liftform.errors import InputError, OutputError
 from liftform.export import ExportOptions, check_target, save
-from liftform.export.files import write_whole
+from liftform.files import write_whole
 from liftform.read_mesh import read_mesh
 from liftform.topology import health
 
@@ -284,7 +284,7 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("liftform.export.files.os.fsync", interrupt)
+    monkeypatch.setattr("liftform.files.os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(box(), tmp_path / "a.glb")
     assert list(tmp_path.iterdir()) == []

@@ -152,7 +152,8 @@ class Result:
         The suffix chooses the format (.glb .obj .ply .stl). turntable: the file of an animation (.webp or .mp4).
         Returns the paths written, the asset first. Raises OutputError, and nothing is left behind.
         """
-        from .export import check_target, write_whole
+        from .export import check_target
+        from .files import write_whole
 
         path = check_target(path)
         encoded = registry.factory("export", self.recipe.sections["export"].backend)

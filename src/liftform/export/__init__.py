@@ -9,10 +9,11 @@ from typing import Literal
 
 from ..assets import Mesh, PointCloud
 from ..errors import OutputError
+from ..files import write_whole
 from ..recipe import option
-from .files import FORMATS, check_suffix, check_target, write_whole
+from .target import FORMATS, check_suffix, check_target
 
-__all__ = ["FORMATS", "ExportOptions", "check_suffix", "check_target", "encoded", "save", "write_whole"]
+__all__ = ["FORMATS", "ExportOptions", "check_suffix", "check_target", "encoded", "save"]
 
 _MODULES = {".glb": "gltf", ".obj": "obj", ".ply": "ply", ".stl": "stl"}
 

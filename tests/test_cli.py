@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -265,7 +266,11 @@ def test_interrupting_leaves_nothing(picture, tmp_path, jobs):
     words = ["make", picture, "-o", f"{target}/", "--jobs", jobs, *FAKE_FLAGS, "--backend", "object=slow", "--verbose"]
     line = [sys.executable, "-X", "faulthandler", "-m", "liftform", *map(str, words)]
     env = {**environment(), "LIFTFORM_FAKE_SIGN": str(tmp_path / "asleep")}
-    with subprocess.Popen(line, stdout=-1, stderr=-1, text=True, env=env, start_new_session=True) as process:
+    # Jobs that a shell puts in the background ignore Ctrl-C, and so would what they start: heed it here.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        line, stdout=-1, stderr=-1, text=True, env=env, start_new_session=True, preexec_fn=heed
+    ) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "asleep").exists():
             assert process.poll() is None, process.stderr.read()

@@ -49,7 +49,7 @@ class _Field(nn.Module):
         return self.net.query(encoding, alpha, q, tan_half, elevation)
 
 
-def export_object(net: ObjectNet, folder: Path, size_px: int = 128) -> tuple[Path, Path]:
+def export_object(net: ObjectNet, folder: Path, size_px: int = 112) -> tuple[Path, Path]:
     """Write ``object_encoder.onnx`` and ``object_field.onnx`` (float32) under ``folder``; returns their paths."""
     net = net.eval().float()
     image = torch.rand(1, 4, size_px, size_px)
@@ -117,7 +117,7 @@ def _difference(net: ObjectNet, encoder: Path, field: Path) -> float:
     import onnxruntime
 
     generator = torch.Generator().manual_seed(0)
-    picture = nn.functional.interpolate(torch.rand(1, 4, 8, 8, generator=generator), 128, mode="bilinear")
+    picture = nn.functional.interpolate(torch.rand(1, 4, 8, 8, generator=generator), 112, mode="bilinear")
     points = torch.randn(1, 1024, 3, generator=generator) * 0.3
     tan_half, elevation = torch.tensor([0.3]), torch.tensor([0.2])
     net = net.eval().float()

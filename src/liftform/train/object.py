@@ -21,13 +21,17 @@ from torch import Tensor, nn
 from .. import recipe as recipes
 from ..errors import InputNotFoundError
 from ..recipe import option
-from ..zoo.object_net import ObjectNet, camera_from_upright, sample
+from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_from_camera
 from . import losses
 from .data import KITS, DataOptions
 from .loop import Batch, LoopOptions, Progress, fit, join, rank
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
 SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
+
+
+#: Half the box that inference searches, along the camera's axes, in view units.
+SEARCHED = np.array([0.7, 0.7, 1.25])
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class ObjectOptions:
     shards: Path = option(Path("out/shards/objects"), "folder written by `liftform train data`")  # noqa: RUF009
     batch: int = option(32, "views a step", low=1)
     points: int = option(384, "signed points a view", low=16)
+    empty_points: int = option(64, "of these, points anywhere in the searched space but outside the object", low=0)
     colour_points: int = option(96, "coloured surface points a view", low=16)
     sizes: tuple[int, int, int, int] = option((80, 96, 96, 112), "picture sizes, drawn anew each step")
     late_size: int = option(128, "picture size from late_step on, and of the exported network", low=32)
@@ -147,6 +152,8 @@ def _view(shard: dict[str, Any], rng: np.random.Generator, options: ObjectOption
     some = rng.integers(len(shard["points"]), size=options.points)
     coloured = rng.integers(len(shard["surface"]), size=options.colour_points)
     points = np.concatenate([shard["points"][some], shard["surface"][coloured]]).astype(np.float32)
+    distance = shard["distance"][some].astype(np.float32)
+    _scatter(points[: options.empty_points], distance[: options.empty_points], shard, k, rng)
     normal, offset, symmetric = _mirror_target(shard["planes"], matrix)
     view = {
         "rgb": shard["rgb"][k],
@@ -154,7 +161,7 @@ def _view(shard: dict[str, Any], rng: np.random.Generator, options: ObjectOption
         "depth": shard["depth"][k].astype(np.float32),
         "normals": shard["normals"][k].astype(np.float32) / 127,
         "points": points @ matrix[:3, :3].T + matrix[:3, 3],
-        "distance": shard["distance"][some].astype(np.float32) * scale,
+        "distance": distance * scale,
         "colours": shard["surface_rgb"][coloured].astype(np.float32) / 255,
         "elevation": shard["elevation"][k],
         "tan_half": np.tan(shard["yfov"][k] / 2),
@@ -163,6 +170,28 @@ def _view(shard: dict[str, Any], rng: np.random.Generator, options: ObjectOption
         "symmetric": np.float32(symmetric),
     }
     return _flipped(view) if augment and rng.random() < 0.5 else view
+
+
+def _scatter(
+    points: NDArray[np.float32],
+    distance: NDArray[np.float32],
+    shard: dict[str, Any],
+    view: int,
+    rng: np.random.Generator,
+) -> None:
+    """Move points (N, 3), in place, to random places of the space searched at inference that are surely empty.
+
+    Stored points stay near the object; without these the field was never told what lies far before or behind it.
+    A place inside the object's bounding box leaves its point as it was.
+    """
+    matrix, elevation = shard["view_from_object"][view], np.array([shard["elevation"][view]])
+    q = rng.uniform(-1, 1, (1, len(points), 3)) * SEARCHED
+    upright = upright_from_camera(torch.from_numpy(q), torch.from_numpy(elevation.astype(np.float64)))[0].numpy()
+    moved = (upright - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T
+    low, high = shard["surface"].min(0).astype(np.float64) - 0.03, shard["surface"].max(0).astype(np.float64) + 0.03
+    away = np.linalg.norm(np.maximum(np.maximum(low - moved, moved - high), 0), axis=1)
+    points[away > 0] = moved[away > 0]
+    distance[away > 0] = away[away > 0] + 0.03
 
 
 def _mirror_target(planes: NDArray[np.float32], matrix: NDArray[np.float32]) -> tuple[Any, np.float32, bool]:

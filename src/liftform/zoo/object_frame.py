@@ -45,7 +45,8 @@ def photo_camera(
     """The photo's camera in the view frame, for an object seen at ``box`` from ``elevation`` (radians).
 
     size (width, height) and focal_px in pixels of the photo; the principal point is the middle. Without roll, the
-    photo's own tilt follows from the ray to the box's centre and the elevation of that ray.
+    photo's own tilt follows from the ray to the box's centre and the elevation of that ray. Where no such camera
+    exists (an object at the rim of a very wide picture, seen from steeply above), the nearest elevation is taken.
     """
     width, height = size
     ray = np.array([(box[0] + box[2] - width) / (2 * focal_px), (box[1] + box[3] - height) / (2 * focal_px), 1.0])
@@ -59,7 +60,7 @@ def photo_camera(
     pose = np.eye(4)
     pose[:3, :3] = rotation
     turned = Camera(width, height, focal_px, focal_px, width / 2, height / 2, pose)
-    half = _half_extent(turned, box, elevation)
+    half = _half_extent(turned, box, float(np.arcsin(np.clip(-forward[1], -1, 1))))
     pose[:3, 3] = -rotation @ ray * distance_of(2 * np.arctan(half))
     return Camera(camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy, pose)
 

@@ -178,3 +178,32 @@ def test_exported_network_equals_torch(tmp_path: Path) -> None:
     encoder, field = export_object.export_object(net, tmp_path)
     assert export_object._difference(net, encoder, field) < 1e-4
     assert onnxruntime.InferenceSession(str(field)).get_modelmeta().custom_metadata_map["field_scale"] == "0.08"
+
+
+def test_the_early_look_is_a_picture(tmp_path: Path, glb: Path) -> None:
+    from PIL import Image
+
+    from liftform.train.look import TILE, look
+
+    row = {"id": "box", "file": str(glb), "source": "test", "family": "b0"}
+    options = data.DataOptions(views=1, points=512, surface_points=128, size_px=64, target_px=32)
+    np.savez(tmp_path / "box.npz", **data.shard(row, options))
+    corpus = object.Corpus(tmp_path, held_out=object.is_held_out("b0"))
+    small = object.ObjectOptions(shards=tmp_path, batch=2, points=128, colour_points=8, late_size=64)
+    batch = next(object.batches(corpus, small, 0, augment=False))
+    look(object_net.ObjectNet().eval(), batch, tmp_path / "look.png", rows=1)
+    image = np.asarray(Image.open(tmp_path / "look.png"))
+    assert image.shape == (TILE, 4 * TILE, 3)
+    assert image[:, :TILE].std() > 1
+
+
+def test_scattered_points_are_truly_empty(glb: Path) -> None:
+    row = {"id": "box", "file": str(glb), "source": "test", "family": "b0"}
+    shard = data.shard(row, data.DataOptions(views=1, points=512, surface_points=512, size_px=64, target_px=32))
+    points, distance = np.zeros((200, 3), np.float32), np.full(200, -1, np.float32)
+    object._scatter(points, distance, shard, 0, np.random.default_rng(0))
+    moved = distance > 0
+    assert moved.mean() > 0.5
+    outside = (np.abs(points) > np.array([0.2, 0.5, 0.3])).any(1)  # the box of the fixture, longest side 1
+    assert outside[moved].all()
+    assert (points[~moved] == 0).all()

@@ -20,6 +20,8 @@ from ..zoo.object_frame import FRAME_WIDTH, bounding_box, resample, virtual_came
 from .surface import Grid, sample_field, sealed, surface_of
 
 FloatArray = NDArray[np.float32]
+#: Points (N, 3) of the view frame -> signed distance and colour (N, 4).
+Field = Callable[[FloatArray], FloatArray]
 
 #: Half the box searched for the object, in view units: width and height of the crop, and depth.
 SEARCH = (0.75, 0.75, 1.2)
@@ -34,6 +36,7 @@ class ObjectOptions:
     """How finely the surface is sought."""
 
     resolution: int = option(96, "cells along the longest side of the object", "resolution", 32, 512)
+    both_ways: bool = option(True, "read the picture and its mirror image and average what they say: slower, truer")
 
 
 def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mesh]:
@@ -46,7 +49,7 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
         photo = capture.photo
         if photo.mask is None or photo.camera is None:
             raise UsageError("reconstruction needs a mask and a camera", "run the mask and camera stages first")
-        crop = _Crop.of(photo, runtime)
+        crop = _Crop.of(photo, options.both_ways, runtime)
         runtime.progress("object", 0.2)
         grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
@@ -64,21 +67,26 @@ class _Crop:
 
     virtual: Camera
     reading: lifter.Reading
-    field: Callable[[FloatArray], FloatArray]
+    field: Field
     #: signed distance to the silhouette in pixels of SILHOUETTE_PX, positive outside.
     outline: FloatArray = dataclasses.field(repr=False)
 
     @classmethod
-    def of(cls, photo: Photo, runtime: Runtime) -> _Crop:
+    def of(cls, photo: Photo, both_ways: bool, runtime: Runtime) -> _Crop:
         assert photo.mask is not None
         assert photo.camera is not None
         mask = photo.mask
         virtual = virtual_camera(photo.camera, bounding_box(mask.alpha), lifter.input_size())
         image, _ = lifter.crop(mask.foreground, mask.alpha, photo.camera, virtual)
         reading = lifter.read(image, runtime.threads)
+        field = lifter.field_of(reading, virtual, runtime.threads)
+        if both_ways:
+            other = lifter.read(np.ascontiguousarray(image[..., ::-1]), runtime.threads)
+            field = _mean_of(field, lifter.field_of(other, virtual, runtime.threads))
+            reading = dataclasses.replace(reading, depth=0.5 * (reading.depth + other.depth[:, ::-1]))
         sharp = virtual.resized(SILHOUETTE_PX, SILHOUETTE_PX)
         _, alpha = resample(mask.foreground, mask.alpha, photo.camera, sharp)
-        return cls(virtual, reading, lifter.field_of(reading, virtual, runtime.threads), _signed_distance(alpha))
+        return cls(virtual, reading, field, _signed_distance(alpha))
 
     def search_box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners in the view frame of the box around the camera-aligned search box."""
@@ -114,6 +122,15 @@ class _Crop:
         if ask.any():
             value[ask] = np.maximum(value[ask], self.field(points[ask])[:, 0])
         return value
+
+
+def _mean_of(field: Field, mirrored: Field) -> Field:
+    """Mean of a field and of one that was read from the mirror image; the virtual camera stands in the plane x = 0."""
+
+    def mean(points: FloatArray) -> FloatArray:
+        return 0.5 * (field(points) + mirrored(points * np.array([-1, 1, 1], np.float32)))
+
+    return mean
 
 
 def _signed_distance(alpha: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from ..recipe import option
 from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_from_camera
 from . import losses
 from .data import KITS, DataOptions
+from .look import look
 from .loop import Batch, LoopOptions, Progress, fit, join, rank
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
@@ -327,6 +328,7 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
 
     def on_checkpoint(model: nn.Module, step: int) -> dict[str, float]:
         scores = validate(model, fixed)
+        look(cast(ObjectNet, model), fixed[0], loop.checkpoint.with_name("look.png"))
         log(f"step {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         return scores
 

@@ -72,8 +72,10 @@ def _look(photo: Photo, focal_px: float, elevation: float, runtime: Runtime) -> 
     placed = photo_camera(photo.size, focal_px, box, elevation)
     virtual = virtual_camera(placed, box, lifter.input_size())
     image, _ = lifter.crop(photo.mask.foreground, photo.mask.alpha, placed, virtual)
-    reading = lifter.read(image, runtime.threads)
-    return float(np.clip(reading.elevation, -1.5, 1.5)), reading.tan_half
+    # The mirror image has the same camera: the mean of both readings is the steadier one.
+    both = [lifter.read(i, runtime.threads) for i in (image, np.ascontiguousarray(image[..., ::-1]))]
+    elevation = float(np.mean([reading.elevation for reading in both]))
+    return float(np.clip(elevation, -1.5, 1.5)), float(np.sqrt(both[0].tan_half * both[1].tan_half))
 
 
 def _known_focal(photo: Photo, options: CameraOptions) -> tuple[float | None, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from .observe import Observer
 from .raster import rasterize
 
 Ints = NDArray[np.integer]
+T = TypeVar("T")
 
 #: The colour field is worked out on blocks of texels, this many to a side of the texture.
 _BLOCKS = 170
@@ -49,34 +52,16 @@ def bake(mesh: Mesh, dense: Mesh, capture: Capture, options: BakeOptions, runtim
     texels = _Texels.of(mesh, options.size)
     observer = Observer(capture.photo, mesh, texels.per_unit)
     blocks = _Blocks.of(texels)
-    photo, weight = _observed(texels, blocks, observer)
+    photo, weight = _observed(texels, blocks, observer, runtime)
     runtime.progress("bake", 0.6)
-    base, fitted = _guessed(blocks, dense)
-    plane = _mirror(dense) if options.mirror else None
-    block_base = base if plane is None else _mirrored(observer, plane, blocks.points, blocks.normals, base)
-    difference = blend.encode(blocks.shown) - blend.encode(block_base)
-    field = blend.membrane(blocks.points, blocks.normals, difference, blocks.known, observer.size)
-    image = np.zeros((options.size**2, 3), np.uint8)
-    for part in texels.chunks():
-        unseen = part.start + np.flatnonzero(weight[part] < 1)
-        if plane is None:
-            color = blocks.interpolated(blend.applied(base, field), unseen)
-        else:
-            both = blocks.interpolated(np.concatenate([base, field], 1), unseen)
-            color = blend.applied(_mirrored(observer, plane, *texels.surface(unseen), both[:, :3]), both[:, 3:])
-        mix = weight[unseen, None]
-        photo[unseen] = mix * photo[unseen] + (1 - mix) * color
-        image[texels.pixel[part]] = to_uint8(linear_to_srgb(photo[part]))
-    known = np.zeros(options.size**2, bool)
-    known[texels.pixel] = True
-    square = (options.size, options.size)
-    texture = blend.filled(image.reshape(*square, 3), known.reshape(square))
+    guess = _Guess.of(blocks, dense, observer, options.mirror)
+    texture = _textured(texels, photo, weight, guess, runtime)
     facts = {
         "seen_share": round(texels.share(weight), 4),
         "texture_size": options.size,
         "texels_per_unit": round(texels.per_unit, 2),
-        "gain": [round(float(x), 3) for x in np.exp(fitted)],
-        "mirrored": plane is not None,
+        "gain": [round(float(x), 3) for x in np.exp(guess.gain)],
+        "mirrored": guess.plane is not None,
     }
     return mesh.with_(
         seen=observer(mesh.vertices, mesh.normals)[1],
@@ -196,21 +181,29 @@ class _Blocks:
         return np.asarray(out / total[:, None], np.float32)
 
 
-def _observed(texels: _Texels, blocks: _Blocks, observer: Observer) -> tuple[FloatArray, FloatArray]:
+def _in_threads(work: Callable[[slice], T], parts: Iterable[slice], runtime: Runtime) -> list[T]:
+    """Results of ``work`` for every part, in order; numpy and Embree let threads run side by side."""
+    with ThreadPoolExecutor(min(4, runtime.threads or os.cpu_count() or 1)) as pool:
+        return list(pool.map(work, parts))
+
+
+def _observed(texels: _Texels, blocks: _Blocks, observer: Observer, runtime: Runtime) -> tuple[FloatArray, FloatArray]:
     """Linear colour (N, 3) and weight (N,) that the photo gives every texel; their means are left in the blocks."""
     photo = np.empty((len(texels.pixel), 3), np.float32)
     weight = np.empty(len(texels.pixel), np.float32)
-    sums = np.zeros((11, len(blocks.chart)))
-    for part in texels.chunks():
+
+    def look(part: slice) -> tuple[int, list[NDArray[Any]]]:
         points, normals = texels.surface(part)
-        photo[part], weight[part] = observer(points, normals)
-        seen = weight[part]
-        columns = (np.ones_like(seen), *points.T, *normals.T, seen, *(photo[part] * seen[:, None]).T)
+        photo[part], seen = observer(points, normals)
+        weight[part] = seen
         own = blocks.of_texel[part]
         low = int(own.min())
-        for total, column in zip(sums, columns, strict=True):
-            part_sum = np.bincount(own - low, column)
-            total[low : low + len(part_sum)] += part_sum
+        columns = (None, *points.T, *normals.T, seen, *(photo[part] * seen[:, None]).T)
+        return low, [np.bincount(own - low, column) for column in columns]
+
+    sums = np.zeros((11, len(blocks.chart)))
+    for low, parts in _in_threads(look, texels.chunks(), runtime):
+        sums[:, low : low + len(parts[0])] += parts
     count = np.maximum(sums[0], 1)
     blocks.points = (sums[1:4] / count).T.astype(np.float32)
     length = np.maximum(np.linalg.norm(sums[4:7], axis=0), 1e-12)
@@ -220,7 +213,39 @@ def _observed(texels: _Texels, blocks: _Blocks, observer: Observer) -> tuple[Flo
     return photo, weight
 
 
-def _guessed(blocks: _Blocks, dense: Mesh) -> tuple[FloatArray, NDArray[np.float64]]:
+@dataclass(frozen=True)
+class _Guess:
+    """Colours for what was not seen: per block a linear base (B, 3) and the membrane's correction (B, 3) of it.
+
+    gain (3,): logarithmic correction that brought the network's colours to the photo's. plane: see ``_mirror``.
+    """
+
+    blocks: _Blocks
+    observer: Observer
+    base: FloatArray
+    field: FloatArray
+    gain: NDArray[np.float64]
+    plane: tuple[NDArray[np.float64], float] | None
+
+    @classmethod
+    def of(cls, blocks: _Blocks, dense: Mesh, observer: Observer, mirror: bool) -> _Guess:
+        base, gain = _network_colors(blocks, dense)
+        plane = _mirror(dense) if mirror else None
+        shown = base if plane is None else _mirrored(observer, plane, blocks.points, blocks.normals, base)
+        difference = blend.encode(blocks.shown) - blend.encode(shown)
+        field = blend.membrane(blocks.points, blocks.normals, difference, blocks.known, observer.size)
+        return cls(blocks, observer, base if plane is not None else blend.applied(base, field), field, gain, plane)
+
+    def at(self, chosen: Ints) -> FloatArray:
+        """Linear colours (n, 3) of some texels."""
+        if self.plane is None:
+            return self.blocks.interpolated(self.base, chosen)
+        both = self.blocks.interpolated(np.concatenate([self.base, self.field], 1), chosen)
+        points, normals = self.blocks.texels.surface(chosen)
+        return blend.applied(_mirrored(self.observer, self.plane, points, normals, both[:, :3]), both[:, 3:])
+
+
+def _network_colors(blocks: _Blocks, dense: Mesh) -> tuple[FloatArray, NDArray[np.float64]]:
     """The network's linear colour of every block (B, 3), brought to the photo's light, and the gain (3,) used."""
     from scipy.spatial import cKDTree
 
@@ -230,8 +255,8 @@ def _guessed(blocks: _Blocks, dense: Mesh) -> tuple[FloatArray, NDArray[np.float
     tree = cKDTree(dense.vertices, balanced_tree=False, compact_nodes=False)
     _, near = tree.query(blocks.points, k=3)
     guess = srgb_to_linear(dense.colors[near]).mean(1)
-    fitted = blend.gain(blocks.shown, guess, blocks.known)
-    return blend.applied(guess, fitted), fitted
+    gain = blend.gain(blocks.shown, guess, blocks.known)
+    return blend.applied(guess, gain), gain
 
 
 def _mirror(dense: Mesh) -> tuple[NDArray[np.float64], float] | None:
@@ -256,3 +281,22 @@ def _mirrored(
     there = points - 2 * (points @ normal - np.float32(offset))[:, None] * normal
     color, weight = observer(there, normals - 2 * (normals @ normal)[:, None] * normal, offset=0.015)
     return weight[:, None] * color + (1 - weight[:, None]) * otherwise
+
+
+def _textured(
+    texels: _Texels, photo: FloatArray, weight: FloatArray, guess: _Guess, runtime: Runtime
+) -> NDArray[np.uint8]:
+    """The sRGB texture (size, size, 3): photo (N, 3) and guess mixed by weight (N,) in linear light, gaps filled."""
+    image = np.zeros((texels.size**2, 3), np.uint8)
+
+    def draw(part: slice) -> None:
+        unseen = part.start + np.flatnonzero(weight[part] < 1)
+        mix = weight[unseen, None]
+        photo[unseen] = mix * photo[unseen] + (1 - mix) * guess.at(unseen)
+        image[texels.pixel[part]] = to_uint8(linear_to_srgb(photo[part]))
+
+    _in_threads(draw, texels.chunks(), runtime)
+    known = np.zeros(texels.size**2, bool)
+    known[texels.pixel] = True
+    square = (texels.size, texels.size)
+    return blend.filled(image.reshape(*square, 3), known.reshape(square))

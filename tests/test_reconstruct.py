@@ -138,3 +138,26 @@ def test_missing_parts_come_back_as_sheets(monkeypatch: pytest.MonkeyPatch) -> N
 def test_camera_reads_a_centre_as_a_centre() -> None:
     camera = Camera.from_fov(100, 80, 0.8)
     np.testing.assert_allclose(camera.project(np.array([[0, 0, 2.0]]))[0], [[50, 40]])
+
+
+def test_loose_parts_are_joined_and_crumbs_are_not() -> None:
+    from liftform.reconstruct.surface import bridged
+
+    def field(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        balls = [
+            _ball((0, 0, 0), 0.25),
+            _ball((0.45, 0, 0), 0.12),
+            _ball((0, 0.4, 0), 0.1),
+            _ball((-0.4, -0.4, 0), 0.02),
+        ]
+        return np.minimum.reduce([ball(points) for ball in balls])
+
+    grid = sample_field(field, np.full(3, -0.7), np.full(3, 0.7), 64)
+    before = health(Mesh(*surface_of(grid)))
+    joined, struts = bridged(grid)
+    after = health(Mesh(*surface_of(joined)))
+    assert before.components == 4
+    assert struts == 2
+    assert after.components == 2  # the crumb is left for cleaning
+    assert after.watertight
+    assert after.volume == pytest.approx(before.volume, rel=0.03)

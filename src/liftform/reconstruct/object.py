@@ -17,7 +17,7 @@ from ..recipe import option
 from ..runtime import Runtime
 from ..zoo import lifter
 from ..zoo.object_frame import FRAME_WIDTH, bounding_box, resample, virtual_camera
-from .surface import Grid, sample_field, sealed, surface_of
+from .surface import Grid, bridged, sample_field, sealed, surface_of
 
 FloatArray = NDArray[np.float32]
 #: Points (N, 3) of the view frame -> signed distance and colour (N, 4).
@@ -29,6 +29,8 @@ SEARCH = (0.75, 0.75, 1.2)
 SILHOUETTE_PX = 256
 #: A mirror plane is passed on to later stages above this trust.
 MIRROR_TRUST = 0.7
+#: ... and only if it lies along the view rather than across it: a front copied to the back gives an owl two faces.
+MIRROR_SIDEWAYS = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
         runtime.progress("object", 0.2)
         grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
-        vertices, faces = surface_of(_with_missing_parts(grid, crop))
+        grid, struts = bridged(_with_missing_parts(grid, crop))
+        vertices, faces = surface_of(grid)
         colours = crop.field(vertices)[:, 1:]
         runtime.progress("object", 1.0)
-        return Mesh(vertices, faces, colors=np.ascontiguousarray(colours), metadata=_notes(crop, len(faces)))
+        return Mesh(vertices, faces, colors=np.ascontiguousarray(colours), metadata=_notes(crop, len(faces), struts))
 
     return reconstruct
 
@@ -188,9 +191,10 @@ def _cell_px(grid: Grid, crop: _Crop) -> float:
     return grid.step / FRAME_WIDTH * crop.reading.alpha.shape[0]
 
 
-def _notes(crop: _Crop, faces: int) -> dict[str, object]:
+def _notes(crop: _Crop, faces: int, struts: int) -> dict[str, object]:
     normal, offset, trust = crop.reading.mirror
-    notes: dict[str, object] = {"model": "liftform-object", "dense_faces": faces, "mirror_trust": round(trust, 3)}
-    if trust > MIRROR_TRUST:
+    notes: dict[str, object] = {"model": "liftform-object", "dense_faces": faces, "struts": struts}
+    notes["mirror_trust"] = round(trust, 3)
+    if trust > MIRROR_TRUST and abs(normal[0]) > MIRROR_SIDEWAYS:
         notes["mirror"] = (normal, offset)
     return notes

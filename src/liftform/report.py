@@ -274,7 +274,7 @@ def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:
     if "model" in mesh.metadata:
         yield Decision("model", mesh.metadata["model"], "guessed", "the recipe's network, whatever the picture shows")
     if mesh.metadata.get("struts"):
-        yield Decision("struts", mesh.metadata["struts"], "guessed", "loose parts joined to the body, to make one piece")
+        yield Decision("struts", mesh.metadata["struts"], "guessed", "loose parts joined, to make one piece")
     if scale == "metric":
         yield Decision("scale", scale, "given", "from the height that was given")
     else:

@@ -40,7 +40,8 @@ def _row(model: ObjectNet, encoding: Encoding, batch: Batch, i: int) -> NDArray[
     mesh = _surface(model, one, batch["alpha"][i : i + 1], camera)
     picture = batch["image"][i, :3].permute(1, 2, 0).numpy()
     views = [camera, *(Camera.orbit(TILE, 0.5, azimuth, 0.3, 3.0) for azimuth in (np.pi / 2, np.pi))]
-    tiles = [np.asarray(Image.fromarray(to_uint8(picture)).resize((TILE, TILE)), np.float32) / 255]
+    small = Image.fromarray(to_uint8(picture)).resize((TILE, TILE))
+    tiles: list[NDArray[np.float32]] = [np.divide(np.asarray(small), 255, dtype=np.float32)]
     for view in views:
         if mesh is None:
             tiles.append(np.full((TILE, TILE, 3), 0.9, np.float32))

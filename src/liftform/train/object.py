@@ -147,7 +147,7 @@ def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bo
 
 def _view(shard: dict[str, Any], rng: np.random.Generator, options: ObjectOptions, augment: bool) -> dict[str, Any]:
     """One view as numpy arrays: picture, targets and points moved into the camera-aligned centred frame."""
-    k = rng.integers(len(shard["rgb"]))
+    k = int(rng.integers(len(shard["rgb"])))
     matrix = shard["view_from_object"][k]
     scale = np.cbrt(np.linalg.det(matrix[:3, :3]))
     some = rng.integers(len(shard["points"]), size=options.points)

@@ -150,7 +150,7 @@ def _add_strut(values: FloatArray, a: NDArray[np.floating], b: NDArray[np.floati
     low = np.maximum(np.floor(np.minimum(a, b) - radius - 2), 0).astype(int)
     high = np.minimum(np.ceil(np.maximum(a, b) + radius + 3), values.shape).astype(int)
     block = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
-    p = np.stack(np.mgrid[block], -1).astype(np.float64)
+    p = np.moveaxis(np.mgrid[block], 0, -1).astype(np.float64)
     axis = np.asarray(b, np.float64) - a
     along = np.clip(((p - a) @ axis) / max(float(axis @ axis), 1e-12), 0, 1)
     distance = np.linalg.norm(p - a - along[..., None] * axis, axis=-1) - radius

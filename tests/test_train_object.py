@@ -207,3 +207,18 @@ def test_scattered_points_are_truly_empty(glb: Path) -> None:
     outside = (np.abs(points) > np.array([0.2, 0.5, 0.3])).any(1)  # the box of the fixture, longest side 1
     assert outside[moved].all()
     assert (points[~moved] == 0).all()
+
+
+def test_a_slim_checkpoint_starts_another_run(tmp_path: Path) -> None:
+    from liftform.train.loop import load_weights, slim
+
+    torch.manual_seed(1)
+    net = object_net.ObjectNet()
+    state = {"model": net.state_dict(), "average": {}, "step": 7, "seconds": 1.0}
+    torch.save(state, tmp_path / "last.pt")
+    slim(tmp_path / "last.pt", tmp_path / "slim.pt")
+    assert (tmp_path / "slim.pt").stat().st_size < 0.6 * (tmp_path / "last.pt").stat().st_size
+    other = object_net.ObjectNet()
+    assert load_weights(other, tmp_path / "slim.pt")["step"] == 7
+    for ours, theirs in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)

@@ -10,7 +10,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add data, object, mask and export; each sets ``run(arguments) -> exit code``."""
+    """Add data, object, mask, slim and export; each sets ``run(arguments) -> exit code``."""
     data = commands.add_parser("data", help="prepare a network's shards (resumes)")
     data.add_argument("network", choices=["object", "mask"])
     data.add_argument("--recipe", type=Path, required=True, help="recipe of the run")
@@ -21,6 +21,10 @@ def add_commands(commands: Commands) -> None:
             "--recipe", type=Path, required=True, help=f"recipe of the run, such as training/{name}.toml"
         )
         train.set_defaults(run=_train, network=name)
+    slim = commands.add_parser("slim", help="keep only a checkpoint's averaged weights, in half precision")
+    slim.add_argument("checkpoint", type=Path)
+    slim.add_argument("out", type=Path)
+    slim.set_defaults(run=_slim)
     export = commands.add_parser("export", help="write a checkpoint as half-precision ONNX, with its table row")
     export.add_argument("network", choices=["object", "mask"])
     export.add_argument("checkpoint", type=Path)
@@ -56,6 +60,13 @@ def _train(arguments: argparse.Namespace) -> int:
         run = object.read_recipe(arguments.recipe)
         progress, checkpoint = object.train_object(run), run.loop.checkpoint
     print(f"{progress.step} steps in {progress.seconds / 60:.1f} min: {checkpoint}")
+    return 0
+
+
+def _slim(arguments: argparse.Namespace) -> int:
+    from .loop import slim
+
+    slim(arguments.checkpoint, arguments.out)
     return 0
 
 

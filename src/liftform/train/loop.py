@@ -141,6 +141,16 @@ def load_weights(model: nn.Module, checkpoint: str | Path, averaged: bool = True
     return {"step": state["step"], "seconds": state["seconds"]}
 
 
+def slim(checkpoint: str | Path, out: Path) -> None:
+    """The averaged weights of a checkpoint alone, in half precision: enough to start another run from."""
+    state = _read(Path(checkpoint))
+    weights = state["average"] or state["model"]
+    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    part = out.with_suffix(".part")
+    torch.save({"model": half, "average": {}, "step": state["step"], "seconds": state["seconds"]}, part)
+    os.replace(part, out)
+
+
 class _Run:
     """Everything that a checkpoint holds, and the clock."""
 

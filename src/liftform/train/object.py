@@ -25,7 +25,7 @@ from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_fro
 from . import losses
 from .data import KITS, DataOptions
 from .look import look
-from .loop import Batch, LoopOptions, Progress, fit, join, rank
+from .loop import Batch, LoopOptions, Progress, fit, join, load_weights, rank
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
 SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
@@ -52,11 +52,15 @@ class ObjectOptions:
 
 @dataclass(frozen=True)
 class ObjectRecipe:
-    """A whole run: ``[data]``, ``[object]`` and ``[loop]`` of the recipe file, the corpus, and how many processes."""
+    """A whole run: ``[data]``, ``[object]`` and ``[loop]`` of the recipe file, the corpus, and how many processes.
+
+    init: a checkpoint, whole or slim, whose weights a new run starts from.
+    """
 
     manifest: Path = Path("../shared/objects/manifest.jsonl")
     workers: int = 2
     threads: int = 2
+    init: Path | None = None
     data: DataOptions = field(default_factory=DataOptions)
     object: ObjectOptions = field(default_factory=ObjectOptions)
     loop: LoopOptions = field(default_factory=LoopOptions)
@@ -334,4 +338,6 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
 
     torch.manual_seed(loop.seed)
     model = ObjectNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.init is not None:
+        load_weights(model, recipe.init)
     return fit(model, lambda step: batches(corpus, options, step), loss_fn, loop, on_checkpoint)

@@ -182,6 +182,22 @@ def test_missing_knowledge_is_named(ball_mesh, ball_photo) -> None:
         baked(mesh, dense, replace(ball_photo, photos=(replace(ball_photo.photo, mask=mask),)))
 
 
+def test_what_the_network_calls_a_colour_is_learned_where_it_is_seen() -> None:
+    """It says pink for red and is right about blue: one gain for all cannot mend that."""
+    rng = np.random.default_rng(0)
+    red = rng.random(4000) < 0.5
+    guess = np.where(red[:, None], (0.6, 0.3, 0.3), (0.05, 0.05, 0.5)).astype(np.float32)
+    truth = np.where(red[:, None], (0.7, 0.05, 0.05), (0.05, 0.05, 0.5)).astype(np.float32)
+    weight = (np.arange(4000) < 2000).astype(np.float32)
+    seen = np.where(weight[:, None] > 0, truth, 0).astype(np.float32)
+    mended = blend.applied(guess, blend.learned(seen, guess, weight, blend.gain(seen, guess, weight)))
+    assert np.abs(mended - truth).max() < 0.05
+    odd = np.tile(np.array([[0.1, 0.9, 0.1]], np.float32), (4000, 1))  # green was never seen: the fallback holds
+    both = np.concatenate([guess[:2000], odd[:2000]])
+    needed = blend.learned(seen, both, weight, np.full(3, 0.3))
+    assert np.abs(needed[2000:] - 0.3).max() < 0.02
+
+
 def test_filling_takes_the_nearest_known() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(1, 255, (37, 50, 3)).astype(np.uint8)

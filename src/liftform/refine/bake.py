@@ -256,7 +256,8 @@ def _network_colors(blocks: _Blocks, dense: Mesh) -> tuple[FloatArray, NDArray[n
     _, near = tree.query(blocks.points, k=3)
     guess = srgb_to_linear(dense.colors[near]).mean(1)
     gain = blend.gain(blocks.shown, guess, blocks.known)
-    return blend.applied(guess, gain), gain
+    needed = blend.learned(blocks.shown, guess, blocks.known, gain)
+    return blend.applied(guess, needed), gain
 
 
 def _mirror(dense: Mesh) -> tuple[NDArray[np.float64], float] | None:

@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float32]
 Predict = Callable[[FloatArray], FloatArray]
 
 _HINT = "pass --mask mask.png, or --pick x,y on the object"
+#: A picture whose channels span less than this (sRGB in [0, 1]) is plain.
+_PLAIN = 0.03
 #: Alpha under which a pixel counts as empty.
 _EMPTY = 0.02
 #: Confidence below which the report warns.
@@ -131,6 +133,10 @@ def _network(image: FloatArray, runtime: Runtime) -> FloatArray:
     """
     from ..zoo import weights
 
+    # A picture of one plain tone shows nothing, but a network always answers something.
+    low, high = np.percentile(image, (0.2, 99.8), axis=(0, 1))
+    if float((high - low).max()) < _PLAIN:
+        return np.zeros(image.shape[:2], np.float32)
     session = weights.session("mask", runtime.threads)
     side = int(session.get_inputs()[0].shape[2])
     scale = side / max(image.shape[:2])

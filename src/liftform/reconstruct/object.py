@@ -158,12 +158,12 @@ def _with_missing_parts(grid: Grid, crop: _Crop) -> Grid:
     from scipy.ndimage import binary_dilation, map_coordinates
 
     size = crop.reading.alpha.shape[0]
-    pixels, depth = crop.virtual.project(grid.points(grid.values < grid.step * 0.5))
+    pixels, depth = crop.virtual.project(grid.points(grid.values < 0))
     at = np.floor(pixels).astype(int)
     ok = (at >= 0).all(1) & (at < size).all(1)
     hit = np.zeros((size, size), bool)
     hit[at[ok, 1], at[ok, 0]] = True
-    hit = binary_dilation(hit, iterations=1 + int(_cell_px(grid, crop) / 2))
+    hit = binary_dilation(hit)
     missing = (crop.reading.alpha > 0.6) & ~hit
     if not missing.any():
         return grid
@@ -184,11 +184,6 @@ def _with_missing_parts(grid: Grid, crop: _Crop) -> Grid:
     flat[ask] = np.minimum(flat[ask], slab)
     values = flat.reshape(grid.values.shape).astype(np.float32)
     return sealed(Grid(values, grid.low, grid.step))
-
-
-def _cell_px(grid: Grid, crop: _Crop) -> float:
-    """Size of a grid cell in pixels of the crop, at the origin."""
-    return grid.step / FRAME_WIDTH * crop.reading.alpha.shape[0]
 
 
 def _notes(crop: _Crop, faces: int, struts: int) -> dict[str, object]:

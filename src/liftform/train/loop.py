@@ -41,6 +41,7 @@ class LoopOptions:
     weight_decay: float = option(0.02, "AdamW decay of matrices and kernels; biases and norms have none", low=0)
     warmup_steps: int = option(200, "steps of linear warm-up", low=0)
     final_lr: float = option(0.0, "learning rate at the end, as a share of the peak", low=0, high=1)
+    decay: float = option(1.0, "last share of the budget over which the rate falls; before that it is held", low=0, high=1)
     ema: float = option(0.998, "decay of the averaged weights (0: no average)", low=0, high=1)
     clip: float = option(1.0, "largest gradient norm", low=0)
     precision: str = option("bf16", "bf16 (autocast) or fp32")
@@ -67,9 +68,14 @@ class Progress:
 
 
 def learning_rate(progress: Progress, options: LoopOptions) -> float:
-    """Linear warm-up, then a cosine over the elapsed share down to ``final_lr`` (Loshchilov & Hutter 2017)."""
+    """Linear warm-up, a plateau, then a cosine over the last ``decay`` of the budget down to ``final_lr``.
+
+    decay 1 is the cosine of Loshchilov & Hutter 2017; a small one can be lengthened afterwards by a larger budget,
+    because the plateau does not know where it ends (Hu et al. 2024, warm-up, stable, decay).
+    """
     warm = min(1.0, (progress.step + 1) / max(1, options.warmup_steps))
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress.share(options)))
+    falling = max(0.0, (progress.share(options) - 1.0 + options.decay) / max(options.decay, 1e-9))
+    cosine = 0.5 * (1.0 + math.cos(math.pi * falling))
     return options.lr * warm * (options.final_lr + (1.0 - options.final_lr) * cosine)
 
 

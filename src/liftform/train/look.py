@@ -28,6 +28,7 @@ def look(model: ObjectNet, batch: Batch, path: Path, rows: int = 6) -> None:
     """Write ``path``: the first pictures of ``batch``, then the surface from the camera, right and back."""
     encoding = model.encode(batch["image"])
     sheet = [_row(model, encoding, batch, i) for i in range(min(rows, len(batch["image"])))]
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     Image.fromarray(to_uint8(np.concatenate(sheet))).save(part, format="PNG")
     os.replace(part, path)

@@ -1,4 +1,4 @@
-"""``liftform evaluate object | photos | speed``: the protocols' arguments, and what they print."""
+"""``liftform evaluate object | depth | photos | speed``: the protocols' arguments, and what they print."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--recipe", type=Path, help="a TOML recipe")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _object)
+    p = commands.add_parser("depth", help="score depth from one picture on pairs with measured depth")
+    p.add_argument("pairs", type=Path, help="folder with meta.json, rgb/ and depth/")
+    p.add_argument("--sheet", type=Path, metavar="FILE", help="also draw every pair, .png or .jpg")
+    p.add_argument("--baselines", action="store_true", help="the trivial baselines alone, without the network")
+    _add_shown(p, _depth)
     p = commands.add_parser("photos", help="lift pictures and lay inputs and results on one sheet")
     p.add_argument("pictures", nargs="+", type=Path)
     p.add_argument("-o", "--output", type=Path, default=Path("contact.png"), help="the sheet, .png .jpg or .webp")
@@ -55,6 +60,19 @@ def _object(args: argparse.Namespace) -> int:
     if args.markdown:
         write_markdown(found, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
     _show(args, grids(found), {"records": found.records, "scores": found.scores})
+    return 0
+
+
+def _depth(args: argparse.Namespace) -> int:
+    from .depth import evaluate_depth
+
+    models = {}
+    if not args.baselines:
+        from ..understand.depth import depth_of
+
+        models["liftform"] = depth_of
+    found = evaluate_depth(args.pairs, models, args.sheet, _counter(args.quiet or args.json))
+    _show(args, found.grids(), found.to_dict())
     return 0
 
 

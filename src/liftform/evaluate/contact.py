@@ -45,7 +45,7 @@ def contact_sheet(
             failures[str(source)] = reason
         progress(i + 1, len(sources))
     with whole_file(out_png) as beside:
-        _stacked(strips, columns).save(beside, optimize=True, quality=88)
+        stacked(strips, columns).save(beside, optimize=True, quality=88)
     return failures
 
 
@@ -78,7 +78,7 @@ def _input_tile(source: str | Path, size_px: int) -> NDArray[np.uint8]:
     return photo_tile(Photo(picture), size_px)
 
 
-def _stacked(strips: Sequence[Image.Image], columns: int) -> Image.Image:
+def stacked(strips: Sequence[Image.Image], columns: int) -> Image.Image:
     """Strips of one size on a sheet, row by row, with a narrow gap between columns."""
     from PIL import Image
 

@@ -142,14 +142,14 @@ def _average_over_ranks(model: nn.Module, progress: Progress) -> None:
 
 def load_weights(model: nn.Module, checkpoint: str | Path, averaged: bool = True) -> dict[str, Any]:
     """Put the (averaged) weights of a checkpoint into ``model``; returns {"step", "seconds"}."""
-    state = _read(Path(checkpoint))
+    state = read_checkpoint(Path(checkpoint))
     model.load_state_dict(state["average"] if averaged and state["average"] else state["model"])
     return {"step": state["step"], "seconds": state["seconds"]}
 
 
 def slim(checkpoint: str | Path, out: Path) -> None:
     """The averaged weights of a checkpoint alone, in half precision: enough to start another run from."""
-    state = _read(Path(checkpoint))
+    state = read_checkpoint(Path(checkpoint))
     weights = state["average"] or state["model"]
     half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     part = out.with_suffix(".part")
@@ -170,7 +170,7 @@ class _Run:
         self.sums: dict[str, float] = {}
         self.bad = 0
         if options.checkpoint.exists():
-            self.restore(_read(options.checkpoint))
+            self.restore(read_checkpoint(options.checkpoint))
         self.clock = self.saved_at = time.monotonic()
 
     def advance(self, batch: Batch, loss_fn: LossFn) -> None:
@@ -288,7 +288,8 @@ def _precision(options: LoopOptions) -> contextlib.AbstractContextManager[Any]:
     raise UsageError(f"unknown precision {options.precision!r}", "use bf16 or fp32")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Everything a checkpoint holds. Raises UnreadableError for any other file."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state

@@ -10,12 +10,12 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add data, object, mask, slim and export; each sets ``run(arguments) -> exit code``."""
+    """Add data, object, mask, depth, slim and export; each sets ``run(arguments) -> exit code``."""
     data = commands.add_parser("data", help="prepare a network's shards (resumes)")
     data.add_argument("network", choices=["object", "mask"])
     data.add_argument("--recipe", type=Path, required=True, help="recipe of the run")
     data.set_defaults(run=_data)
-    for name, what in (("object", "object"), ("mask", "foreground")):
+    for name, what in (("object", "object"), ("mask", "foreground"), ("depth", "depth")):
         train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
         train.add_argument(
             "--recipe", type=Path, required=True, help=f"recipe of the run, such as training/{name}.toml"
@@ -54,6 +54,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
         recipe = mask.read_recipe(arguments.recipe)
         progress, checkpoint = mask.train_mask(recipe), recipe.loop.checkpoint
+    elif arguments.network == "depth":
+        from . import depth
+
+        depth_run = depth.read_recipe(arguments.recipe)
+        progress, checkpoint = depth.train_depth(depth_run), depth_run.loop.checkpoint
     else:
         from . import object
 

@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
     slim.add_argument("out", type=Path)
     slim.set_defaults(run=_slim)
     export = commands.add_parser("export", help="write a checkpoint as half-precision ONNX, with its table row")
-    export.add_argument("network", choices=["object", "mask"])
+    export.add_argument("network", choices=["object", "mask", "depth"])
     export.add_argument("checkpoint", type=Path)
     export.set_defaults(run=_export)
 
@@ -81,6 +81,12 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.network == "mask":
         difference = export.export_mask(arguments.checkpoint)
         print(f"{export.WEIGHTS / 'mask.onnx'}: largest difference of alpha from torch {difference:.5f}")
+        return 0
+    if arguments.network == "depth":
+        from .export_depth import export_depth
+
+        difference = export_depth(arguments.checkpoint)
+        print(f"{export.WEIGHTS / 'depth.onnx'}: largest difference of depth from torch {difference:.2%}")
         return 0
     from .export_object import install_object
 

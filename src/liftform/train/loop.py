@@ -41,7 +41,7 @@ class LoopOptions:
     weight_decay: float = option(0.02, "AdamW decay of matrices and kernels; biases and norms have none", low=0)
     warmup_steps: int = option(200, "steps of linear warm-up", low=0)
     final_lr: float = option(0.0, "learning rate at the end, as a share of the peak", low=0, high=1)
-    decay: float = option(1.0, "last share of the budget over which the rate falls; before that it is held", low=0, high=1)
+    decay: float = option(1.0, "last share of the budget over which the rate falls; held before", low=0, high=1)
     ema: float = option(0.998, "decay of the averaged weights (0: no average)", low=0, high=1)
     clip: float = option(1.0, "largest gradient norm", low=0)
     precision: str = option("bf16", "bf16 (autocast) or fp32")

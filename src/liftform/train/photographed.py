@@ -1,4 +1,4 @@
-"""What cameras do to a rendered picture, drawn anew for every picture of a batch, so that networks learn not to mind."""
+"""What cameras do to a rendered picture, drawn anew for each picture of a batch, so that networks learn not to mind."""
 
 from __future__ import annotations
 

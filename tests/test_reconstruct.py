@@ -126,10 +126,12 @@ def test_missing_parts_come_back_as_sheets(monkeypatch: pytest.MonkeyPatch) -> N
     def field(points: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.concatenate([_ball((0, 0, 0), 0.23)(points)[:, None], np.zeros((len(points), 3))], 1)
 
-    crop = stage._Crop(virtual, reading, field, stage._signed_distance(big))
+    crop = stage._Crop(virtual, reading, None, stage._Mean((field,)), stage._signed_distance(big))
     alone = Mesh(*surface_of(sample_field(crop.carved, *crop.search_box(), 64)))
     grid = sample_field(crop.carved, *crop.search_box(), 64, crop.visible_points())
-    whole = Mesh(*surface_of(stage._with_missing_parts(grid, crop)))
+    mended, share = stage._with_missing_parts(grid, crop)
+    whole = Mesh(*surface_of(mended))
+    assert 0.1 < share < 0.3
     assert np.abs(alone.vertices[:, 0]).max() < 0.3
     assert np.abs(whole.vertices[:, 0]).max() == pytest.approx(56 / 128 * 1.2, abs=0.03)
     assert np.abs(whole.vertices[np.abs(whole.vertices[:, 0]) > 0.35][:, 2]).max() < 0.08

@@ -37,6 +37,8 @@ class Mesh:
     normals (V, 3) float32 unit, or None. uv (V, 2) float32, origin top-left, or None: vertices on UV seams are
     doubled with bit-identical positions. colors (V, 3) float32 sRGB-encoded in [0, 1], or None.
     seen (V,) float32 in [0, 1], or None: 1 where the picture showed the surface, 0 where it was invented.
+    confidence (V,) float32 in [0, 1], or None: of a finished mesh, the probability that the true surface lies within
+    5 % of the longest side (see refine.trust); of a dense one, a preliminary measure of the network's agreement.
     """
 
     vertices: FloatArray
@@ -45,6 +47,7 @@ class Mesh:
     uv: FloatArray | None = None
     colors: FloatArray | None = None
     seen: FloatArray | None = None
+    confidence: FloatArray | None = None
     material: Material | None = None
     name: str = "object"
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -79,8 +82,10 @@ class Mesh:
                 right = value.shape == (len(v), width) and value.dtype == np.float32
                 _check(right, f"{name} must be (V, {width}) float32")
                 _check(bool(np.isfinite(value).all()), f"{name} must be finite")
-        if self.seen is not None:
-            _check(self.seen.shape == (len(v),) and self.seen.dtype == np.float32, "seen must be (V,) float32")
+        for name in ("seen", "confidence"):
+            value = getattr(self, name)
+            if value is not None:
+                _check(value.shape == (len(v),) and value.dtype == np.float32, f"{name} must be (V,) float32")
         if self.material is not None and self.material.base_color_texture is not None:
             _check(self.uv is not None, "a textured mesh needs uv")
         return self

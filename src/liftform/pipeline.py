@@ -218,11 +218,12 @@ class Road:
         return mesh
 
     def refine(self, dense: Mesh, capture: Capture) -> Mesh:
-        """One clean component, simplified, unwrapped, textured, standing on the floor."""
+        """One clean component, simplified, unwrapped, textured, with its own trust, standing on the floor."""
         dense = self._stage("clean", dense)
         mesh = self._stage("unwrap", self._stage("simplify", dense))
-        bake = registry.factory("bake", self._name("bake"))
-        mesh = self._run("bake", bake, mesh, dense, capture, *self._settings("bake"))
+        for task in ("bake", "trust"):
+            stage = registry.factory(task, self._name(task))
+            mesh = self._run(task, stage, mesh, dense, capture, *self._settings(task))
         finished: Mesh = self._stage("scale", mesh)
         return finished
 

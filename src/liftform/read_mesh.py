@@ -30,7 +30,7 @@ def read_mesh(path: str | Path) -> Mesh:
 
     A scene is flattened with its transforms. One material keeps its texture (origin of uv turned to top-left); of
     several materials only the colours survive, as vertex colours. Vertices are kept as stored (seams doubled), faces
-    with a missing corner are dropped. A ``seen`` property and metadata written by liftform come back.
+    with a missing corner are dropped. ``seen``, ``confidence`` and metadata written by liftform come back.
 
     Raises InputNotFoundError (no such file, a folder), UnreadableError (empty, damaged, or no known format) and
     InputError (no faces, or coordinates that are not finite).
@@ -122,7 +122,8 @@ def _part(geometry: Any, world_from_part: NDArray[np.float64], suffix: str, name
         normals=_normals(geometry, linear),
         uv=_uv(visual, len(positions)),
         colors=_colors(visual, len(positions), suffix),
-        seen=_seen(geometry, len(positions)),
+        seen=_stored(geometry, "seen", len(positions)),
+        confidence=_stored(geometry, "confidence", len(positions)),
         material=material,
         name=name,
         metadata=dict(extras) if isinstance(extras, dict) else {},
@@ -165,13 +166,13 @@ def _colors(visual: Any, count: int, suffix: str) -> FloatArray | None:
     return linear_to_srgb(values) if suffix in _LINEAR_COLORS else values
 
 
-def _seen(geometry: Any, count: int) -> FloatArray | None:
-    """The per-vertex ``seen`` of a GLB (_SEEN) or PLY (seen) that liftform wrote."""
-    values = geometry.vertex_attributes.get("_SEEN")
+def _stored(geometry: Any, name: str, count: int) -> FloatArray | None:
+    """A number for every vertex that liftform wrote: ``seen`` is _SEEN in a GLB, seen in a PLY."""
+    values = geometry.vertex_attributes.get(f"_{name.upper()}")
     if values is None:
         stored = geometry.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
         names = getattr(getattr(stored, "dtype", None), "names", None) or ()
-        values = stored["seen"] if "seen" in names else None
+        values = stored[name] if name in names else None
     if values is None or np.size(values) != count:
         return None
     return np.clip(np.nan_to_num(np.asarray(values, np.float32).reshape(-1)), 0, 1)
@@ -226,6 +227,7 @@ def _joined(parts: list[_Part]) -> Mesh:
         uv=_stacked([mesh.uv for mesh in meshes]),
         colors=_stacked([mesh.colors for mesh in meshes], [len(mesh.vertices) for mesh in meshes]),
         seen=_stacked([mesh.seen for mesh in meshes]),
+        confidence=_stacked([mesh.confidence for mesh in meshes]),
         material=meshes[0].material,
         metadata=meshes[0].metadata,
     )

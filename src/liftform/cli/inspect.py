@@ -42,7 +42,7 @@ def describe(path: Path) -> dict[str, Any]:
 
     mesh = read_mesh(path)
     extent = (mesh.bounds[1] - mesh.bounds[0]).tolist()
-    carried = [name for name in ("normals", "uv", "colors", "seen") if getattr(mesh, name) is not None]
+    carried = [name for name in ("normals", "uv", "colors", "seen", "confidence") if getattr(mesh, name) is not None]
     return {
         "file": str(path),
         "bytes": path.stat().st_size,

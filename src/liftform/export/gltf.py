@@ -30,8 +30,9 @@ _JSON_CHUNK, _BIN_CHUNK = 0x4E4F534A, 0x004E4942
 def encode(mesh: Mesh, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The mesh as the bytes of one .glb file.
 
-    Vertex colours become COLOR_0 (linear light), unless there is a texture, which they would tint. ``seen`` becomes
-    the application-specific attribute _SEEN (float). Metadata goes to the extras of the mesh, under "liftform".
+    Vertex colours become COLOR_0 (linear light), unless there is a texture, which they would tint. ``seen`` and
+    ``confidence`` become the application-specific attributes _SEEN and _CONFIDENCE (float). Metadata goes to the extras
+    of the mesh, under "liftform".
     """
     buffer = _Buffer()
     primitive: dict[str, Any] = {"attributes": _attributes(buffer, mesh), "indices": _indices(buffer, mesh), "mode": 4}
@@ -91,8 +92,9 @@ def _attributes(buffer: _Buffer, mesh: Mesh) -> dict[str, int]:
         attributes["TEXCOORD_0"] = add(mesh.uv, "VEC2")
     if mesh.colors is not None and (mesh.material is None or mesh.material.base_color_texture is None):
         attributes["COLOR_0"] = add(srgb_to_linear(np.clip(mesh.colors, 0, 1)), "VEC3")
-    if mesh.seen is not None:
-        attributes["_SEEN"] = add(np.clip(np.nan_to_num(mesh.seen), 0, 1), "SCALAR")
+    for name, values in (("_SEEN", mesh.seen), ("_CONFIDENCE", mesh.confidence)):
+        if values is not None:
+            attributes[name] = add(np.clip(np.nan_to_num(values), 0, 1), "SCALAR")
     return attributes
 
 

@@ -26,7 +26,8 @@ def encode(mesh: Mesh, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The mesh as .obj, with <name>.mtl and <name>_color.png|jpg where it has a material; the .obj comes last.
 
     Positions are shared across UV seams. Vertex colours follow the positions ("v x y z r g b") where there is no
-    texture. Texture coordinates have their origin bottom-left, as OBJ wants. ``seen`` and metadata are not kept.
+    texture. Texture coordinates have their origin bottom-left, as OBJ wants. ``seen``, ``confidence`` and
+    metadata are not kept.
     """
     stem = re.sub(r"\s+", "_", path.stem)  # many readers end a file name at the first space
     files: dict[Path, bytes] = {}

@@ -1,4 +1,4 @@
-"""PLY (binary, little endian): a mesh with vertex colours and ``seen``, or a coloured point cloud.
+"""PLY (binary, little endian): a mesh with vertex colours, ``seen`` and ``confidence``, or a coloured point cloud.
 
 G. Turk, "The PLY Polygon File Format", 1994.
 """
@@ -26,18 +26,22 @@ _TYPES = {"<f4": "float", "u1": "uchar"}
 def encode(asset: Mesh | PointCloud, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The asset as one .ply file.
 
-    A mesh's vertices doubled for UV seams become one: colours (from the texture if there is one), normals and
-    ``seen`` are averaged over them, texture coordinates are not kept.
+    A mesh's vertices doubled for UV seams become one: colours (from the texture if there is one), normals, ``seen``
+    and ``confidence`` are averaged over them, texture coordinates are not kept.
     """
     if isinstance(asset, PointCloud):
-        return {path: _file(_columns(asset.points, asset.normals, asset.colors, None), None, signature(asset))}
+        return {path: _file(_columns(asset.points, asset.normals, asset.colors, {}), None, signature(asset))}
     first, index = merge_map(asset.vertices)
     colors = vertex_colors(asset)
     columns = _columns(
         asset.vertices[first],
         None if asset.normals is None else _averaged(asset.normals, index),
         None if colors is None else linear_to_srgb(_averaged(srgb_to_linear(colors), index)),
-        None if asset.seen is None else _averaged(np.clip(np.nan_to_num(asset.seen), 0, 1)[:, None], index),
+        {
+            name: _averaged(np.clip(np.nan_to_num(values), 0, 1)[:, None], index)
+            for name, values in (("seen", asset.seen), ("confidence", asset.confidence))
+            if values is not None
+        },
     )
     return {path: _file(columns, index[asset.faces], signature(asset))}
 
@@ -53,7 +57,7 @@ def _columns(
     positions: NDArray[np.floating[Any]],
     normals: NDArray[np.floating[Any]] | None,
     colors: NDArray[np.float32] | None,
-    seen: NDArray[np.float32] | None,
+    shares: dict[str, NDArray[np.float32]],
 ) -> dict[str, NDArray[Any]]:
     """name -> values (N,) of every vertex property, in the file's order."""
     columns = dict(zip("xyz", positions.astype("<f4").T, strict=True))
@@ -61,9 +65,7 @@ def _columns(
         columns |= dict(zip(("nx", "ny", "nz"), unit_normals(normals).astype("<f4").T, strict=True))
     if colors is not None:
         columns |= dict(zip(("red", "green", "blue"), to_uint8(colors).T, strict=True))
-    if seen is not None:
-        columns["seen"] = seen[:, 0].astype("<f4")
-    return columns
+    return columns | {name: values[:, 0].astype("<f4") for name, values in shares.items()}
 
 
 def _file(columns: dict[str, NDArray[Any]], faces: NDArray[Any] | None, note: str) -> bytes:

@@ -17,6 +17,7 @@ from ..recipe import option
 from ..runtime import Runtime
 from ..zoo import lifter
 from ..zoo.object_frame import FRAME_WIDTH, bounding_box, resample, virtual_camera
+from . import evidence
 from .surface import Grid, bridged, sample_field, sealed, surface_of
 
 FloatArray = NDArray[np.float32]
@@ -44,6 +45,7 @@ class ObjectOptions:
 def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mesh]:
     """Reconstructor: Capture whose photo has mask and camera -> dense Mesh in the view frame.
 
+    Its ``confidence`` is preliminary (see evidence); metadata["signals"] and ["code"] are what refine.trust reads.
     Raises UsageError without mask or camera, ReconstructionError when the network finds no surface.
     """
 
@@ -55,11 +57,16 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
         runtime.progress("object", 0.2)
         grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
-        grid, struts = bridged(_with_missing_parts(grid, crop))
+        whole, missing = _with_missing_parts(grid, crop)
+        grid, struts = bridged(whole)
         vertices, faces = surface_of(grid)
-        colours = crop.field(vertices)[:, 1:]
+        values = crop.field.apart(vertices)
+        doubts = evidence.doubt(values[..., 0], vertices, grid)
+        notes = _notes(crop, len(faces), struts) | {"code": crop.reading.maps["code"][0]}
+        notes["signals"] = {"missing": missing, "struts": float(struts), **crop.signals(grid, doubts)}
         runtime.progress("object", 1.0)
-        return Mesh(vertices, faces, colors=np.ascontiguousarray(colours), metadata=_notes(crop, len(faces), struts))
+        colours = np.ascontiguousarray(values.mean(0)[:, 1:])
+        return Mesh(vertices, faces, colors=colours, confidence=evidence.confidence_of(doubts), metadata=notes)
 
     return reconstruct
 
@@ -70,7 +77,9 @@ class _Crop:
 
     virtual: Camera
     reading: lifter.Reading
-    field: Field
+    #: of the mirror image, when that was read too.
+    twin: lifter.Reading | None
+    field: _Mean
     #: signed distance to the silhouette in pixels of SILHOUETTE_PX, positive outside.
     outline: FloatArray = dataclasses.field(repr=False)
 
@@ -82,14 +91,14 @@ class _Crop:
         virtual = virtual_camera(photo.camera, bounding_box(mask.alpha), lifter.input_size())
         image, _ = lifter.crop(mask.foreground, mask.alpha, photo.camera, virtual)
         reading = lifter.read(image, runtime.threads)
-        field = lifter.field_of(reading, virtual, runtime.threads)
+        fields, twin = [lifter.field_of(reading, virtual, runtime.threads)], None
         if both_ways:
-            other = lifter.read(np.ascontiguousarray(image[..., ::-1]), runtime.threads)
-            field = _mean_of(field, lifter.field_of(other, virtual, runtime.threads))
-            reading = dataclasses.replace(reading, depth=0.5 * (reading.depth + other.depth[:, ::-1]))
+            twin = lifter.read(np.ascontiguousarray(image[..., ::-1]), runtime.threads)
+            fields.append(lifter.field_of(twin, virtual, runtime.threads))
+            reading = dataclasses.replace(reading, depth=0.5 * (reading.depth + twin.depth[:, ::-1]))
         sharp = virtual.resized(SILHOUETTE_PX, SILHOUETTE_PX)
         _, alpha = resample(mask.foreground, mask.alpha, photo.camera, sharp)
-        return cls(virtual, reading, field, _signed_distance(alpha))
+        return cls(virtual, reading, twin, _Mean(tuple(fields)), _signed_distance(alpha))
 
     def search_box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners in the view frame of the box around the camera-aligned search box."""
@@ -101,11 +110,14 @@ class _Crop:
         """Points (N, 3) of the view frame on the visible surface, as the network's depth places it."""
         size = self.reading.depth.shape[0]
         camera = self.virtual.resized(size, size)
-        step = self.reading.alpha.shape[0] // size
-        rows, columns = np.nonzero(self.reading.alpha[::step, ::step] > 0.6)
+        rows, columns = np.nonzero(self.reading.solid)
         depth = np.clip(self.reading.depth[rows, columns], -SEARCH[2], SEARCH[2])
         distance = 0.5 * FRAME_WIDTH / np.tan(self.virtual.yfov / 2)
         return camera.unproject(np.stack([columns + 0.5, rows + 0.5], -1), distance + depth)
+
+    def signals(self, grid: Grid, doubts: FloatArray) -> dict[str, float]:
+        """How far the surface on ``grid`` agrees with what was read, see evidence.signals."""
+        return evidence.signals(self.reading, self.twin, self.virtual, grid, self.visible_points(), doubts)
 
     def silhouette(self, points: FloatArray) -> FloatArray:
         """Signed distance (N,) in view units of points (N, 3) to the cone through the silhouette, positive outside."""
@@ -127,13 +139,20 @@ class _Crop:
         return value
 
 
-def _mean_of(field: Field, mirrored: Field) -> Field:
-    """Mean of a field and of one that was read from the mirror image; the virtual camera stands in the plane x = 0."""
+@dataclass(frozen=True)
+class _Mean:
+    """Mean of the field, and of the one read from the mirror image; the virtual camera stands in the plane x = 0."""
 
-    def mean(points: FloatArray) -> FloatArray:
-        return 0.5 * (field(points) + mirrored(points * np.array([-1, 1, 1], np.float32)))
+    fields: tuple[Field, ...]
 
-    return mean
+    def apart(self, points: FloatArray) -> FloatArray:
+        """What each reading says (K, N, 4)."""
+        sides = [points, points * np.array([-1, 1, 1], np.float32)]
+        return np.stack([field(side) for field, side in zip(self.fields, sides, strict=False)])
+
+    def __call__(self, points: FloatArray) -> FloatArray:
+        """What they say on average (N, 4)."""
+        return self.apart(points).mean(0)
 
 
 def _signed_distance(alpha: FloatArray) -> FloatArray:
@@ -149,11 +168,11 @@ def _signed_distance(alpha: FloatArray) -> FloatArray:
     return out.astype(np.float32)
 
 
-def _with_missing_parts(grid: Grid, crop: _Crop) -> Grid:
+def _with_missing_parts(grid: Grid, crop: _Crop) -> tuple[Grid, float]:
     """Thin parts that the picture shows and the field lost come back as sheets at the network's visible depth.
 
     The rays of the silhouette along which nothing is inside are found on the grid; there a slab two cells thick
-    around the predicted depth is added.
+    around the predicted depth is added. Also returns the share of the silhouette that was missing.
     """
     from scipy.ndimage import binary_dilation, map_coordinates
 
@@ -164,9 +183,11 @@ def _with_missing_parts(grid: Grid, crop: _Crop) -> Grid:
     hit = np.zeros((size, size), bool)
     hit[at[ok, 1], at[ok, 0]] = True
     hit = binary_dilation(hit)
-    missing = (crop.reading.alpha > 0.6) & ~hit
-    if not missing.any():
-        return grid
+    solid = crop.reading.alpha > 0.6
+    missing = solid & ~hit
+    share = float(missing.sum() / max(solid.sum(), 1))
+    if not share:
+        return grid, share
     missing = binary_dilation(missing, iterations=1)
     near = np.ones(grid.values.shape, bool)
     points = grid.points(near)
@@ -183,7 +204,7 @@ def _with_missing_parts(grid: Grid, crop: _Crop) -> Grid:
     flat = grid.values.reshape(-1).copy()
     flat[ask] = np.minimum(flat[ask], slab)
     values = flat.reshape(grid.values.shape).astype(np.float32)
-    return sealed(Grid(values, grid.low, grid.step))
+    return sealed(Grid(values, grid.low, grid.step)), share
 
 
 def _notes(crop: _Crop, faces: int, struts: int) -> dict[str, object]:

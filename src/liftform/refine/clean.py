@@ -42,13 +42,9 @@ def clean(options: CleanOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
         if not surface.is_solid(vertices, faces):
             vertices, faces, how = mend.solid(vertices, faces)
             counts["repair"] = how
-        return Mesh(
-            vertices,
-            faces,
-            colors=carried(mesh, vertices) if len(vertices) != len(mesh.vertices) else mesh.colors,
-            name=mesh.name,
-            metadata={**mesh.metadata, "clean": counts},
-        )
+        colors, confidence = carried(mesh, vertices)
+        metadata = {**mesh.metadata, "clean": counts}
+        return Mesh(vertices, faces, colors=colors, confidence=confidence, name=mesh.name, metadata=metadata)
 
     return run
 
@@ -67,15 +63,21 @@ def taubin(vertices: NDArray[np.float32], faces: NDArray[np.int32], passes: int)
     return np.stack(v, 1).astype(np.float32)
 
 
-def carried(source: Mesh, vertices: NDArray[np.floating]) -> NDArray[np.float32] | None:
-    """Colours of the source's nearest vertices, or None where it has none."""
+def carried(
+    source: Mesh, vertices: NDArray[np.floating]
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Colours and confidence of the source's nearest vertices, each None where it has none.
+
+    The same number of vertices are the same vertices, moved.
+    """
     from scipy.spatial import cKDTree
 
-    if source.colors is None:
-        return None
+    if len(vertices) == len(source.vertices) or (source.colors is None and source.confidence is None):
+        return source.colors, source.confidence
     tree = cKDTree(source.vertices, balanced_tree=False, compact_nodes=False)
     near: Ints = tree.query(vertices)[1]
-    return source.colors[near]
+    colors, confidence = source.colors, source.confidence
+    return None if colors is None else colors[near], None if confidence is None else confidence[near]
 
 
 def _largest(

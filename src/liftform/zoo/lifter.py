@@ -37,6 +37,12 @@ class Reading:
     mirror: tuple[FloatArray, float, float]
     maps: dict[str, FloatArray]
 
+    @property
+    def solid(self) -> NDArray[np.bool_]:
+        """Which cells (T, T) of the depth map show the object."""
+        step = self.alpha.shape[0] // self.depth.shape[0]
+        return self.alpha[::step, ::step] > 0.6
+
 
 def input_size() -> int:
     """Side of the crop the embedded network takes, in pixels."""

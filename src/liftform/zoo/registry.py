@@ -1,8 +1,9 @@
 """Which backend serves which task: a dict of lazy names, so that naming a backend loads nothing.
 
 A backend is made by ``factory(options, runtime)`` and is one typed callable (estimator ``Capture -> Capture``,
-reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Three tasks are not of that form and are called directly:
-``load(source, options, runtime)``, ``bake(mesh, dense, capture, options, runtime)``, ``encoded(mesh, path, options)``.
+reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Four tasks are not of that form and are called directly:
+``load(source, options, runtime)``, ``bake`` and ``trust(mesh, dense, capture, options, runtime)``, and
+``encoded(mesh, path, options)``.
 
 Third parties add a backend through an entry point of the group ``liftform.backends``, named ``task.name``, whose value
 points at a ``Backend`` row: ``"mask.birefnet" = "my_package.mask:ROW"``.
@@ -44,6 +45,7 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
     "unwrap": {"charts": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
     "bake": {"projected": Backend("liftform.refine.bake:bake", "liftform.refine.bake:BakeOptions")},
+    "trust": {"calibrated": Backend("liftform.refine.trust:trust", "liftform.refine.trust:TrustOptions")},
     "scale": {"floor": Backend("liftform.refine.scale:scale", "liftform.refine.scale:ScaleOptions")},
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }

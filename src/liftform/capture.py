@@ -1,9 +1,9 @@
-"""What came in, and what has been learned of it: Photo, Mask, Decision, Capture."""
+"""What came in, and what has been learned of it: Photo, Mask, Depth, Decision, Capture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,34 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class Depth:
+    """How far away everything in one photo is. All maps cover the whole photo, at its size or smaller.
+
+    z (h, w) float32: z-distance > 0, NaN where unknown and where nothing is. scale says what z means: "metric"
+    (metres), "relative" (true up to one factor), "affine" (true up to a factor and a shift). normals (h, w, 3) float32
+    unit, camera frame, towards the camera, or None. sky (h, w) bool: nothing is there. spread (h, w) float32: expected
+    relative error of z, or None. source: what estimated it. tan_half: tangent of half the field of view along the
+    photo's longer side, as estimated with the depth, or None.
+    """
+
+    z: FloatArray
+    scale: Literal["metric", "relative", "affine"] = "relative"
+    normals: FloatArray | None = None
+    sky: NDArray[np.bool_] | None = None
+    spread: FloatArray | None = None
+    source: str = "given"
+    tan_half: float | None = None
+
+
+@dataclass(frozen=True)
 class Photo:
     """One picture at working size, upright, in sRGB.
 
     image (H, W, 3) float32 in [0, 1], sRGB-encoded. alpha (H, W) float32 straight, or None where the file had none.
     source: the file's name, or "array". original_size: (width, height) of the file after EXIF orientation.
     focal_px: focal length in pixels of ``image`` from EXIF, or None.
-    mask and camera are None until a stage has found them; the camera's world is the view frame (conventions).
+    mask, depth and camera are None until a stage has found them; the camera's world is the view frame (conventions).
+    A photo whose depth is known and whose mask is not is that of a scene.
     """
 
     image: FloatArray
@@ -56,12 +77,18 @@ class Photo:
     original_size: tuple[int, int] = (0, 0)
     focal_px: float | None = None
     mask: Mask | None = None
+    depth: Depth | None = None
     camera: Camera | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the working image."""
         return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether the whole picture is lifted by its depth, and not one object in it."""
+        return self.depth is not None and self.mask is None
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,22 @@ _LINEAR_OF_BYTE = srgb_to_linear(np.arange(256, dtype=np.float32) / 255.0)
 _ENCODED_OF_12_BIT = linear_to_srgb(np.arange(4097, dtype=np.float32) / 4096.0)
 
 
+#: Kinds of backgrounds, each kind's shards named so, and how often one of it is drawn.
+_PLACES = {"backgrounds": 0.35, "panoramas": 0.4, "rooms": 0.25}
+
+
 @dataclass(frozen=True)
 class Bank:
-    """What composites are made of: shards of cut-outs, backgrounds and textures, and which of them are in use."""
+    """What composites are made of: shards of cut-outs, backgrounds and textures, and which of them are in use.
+
+    places: the backgrounds of each kind that there is (painted, views of panoramas, rooms), and each kind's share.
+    """
 
     cutouts: Shards
     backgrounds: Shards
     textures: Shards
     subjects: NDArray[np.int64]
-    places: NDArray[np.int64]
+    places: list[tuple[float, NDArray[np.int64]]]
 
 
 def open_bank(folder: Path, held: bool, blobs: float = 0.12) -> Bank:
@@ -41,7 +48,7 @@ def open_bank(folder: Path, held: bool, blobs: float = 0.12) -> Bank:
 
     blobs: share of procedural foregrounds. Raises InputNotFoundError where nothing has been prepared.
     """
-    cutouts, backgrounds = Shards(folder, "objects_*", "blobs_*"), Shards(folder, "backgrounds_*")
+    cutouts, backgrounds = Shards(folder, "objects_*", "blobs_*"), Shards(folder, *(f"{kind}_*" for kind in _PLACES))
     textures = Shards(folder, "textures_*")
     if not len(cutouts) or not len(backgrounds) or not len(textures):
         raise InputNotFoundError(f"{folder}: no training shards", "run: liftform train data mask --recipe …")
@@ -49,8 +56,17 @@ def open_bank(folder: Path, held: bool, blobs: float = 0.12) -> Bank:
     is_blob = np.array([cutouts.rows[i]["kind"] == "blob" for i in chosen])
     few = max(1, int(blobs * (~is_blob).sum()))
     subjects = np.concatenate([chosen[~is_blob], chosen[is_blob][:few]]) if is_blob.any() else chosen
-    places = np.array([i for i in range(len(backgrounds)) if (i % 20 == 7) == held])
-    return Bank(cutouts, backgrounds, textures, subjects, places)
+    return Bank(cutouts, backgrounds, textures, subjects, _places(backgrounds, held))
+
+
+def _places(backgrounds: Shards, held: bool) -> list[tuple[float, NDArray[np.int64]]]:
+    """Numbers of the training or held-out backgrounds by kind, with their shares; rows without "held": every 20th."""
+    found: dict[str, list[int]] = {kind: [] for kind in _PLACES}
+    for i, row in enumerate(backgrounds.rows):
+        if row.get("held", i % 20 == 7) == held:
+            found[row.get("kind", "backgrounds")].append(i)
+    total = sum(_PLACES[kind] for kind, numbers in found.items() if numbers)
+    return [(_PLACES[kind] / total, np.array(numbers)) for kind, numbers in found.items() if numbers]
 
 
 def composite(bank: Bank, size: int, seed: int, index: int) -> tuple[ByteImage, ByteImage]:
@@ -67,7 +83,8 @@ def composite(bank: Bank, size: int, seed: int, index: int) -> tuple[ByteImage, 
 
 def _background(bank: Bank, size: int, rng: Rng) -> tuple[ByteImage, float]:
     """A crop of a background, mirrored and recoloured; and its horizon as a share of ``size``."""
-    i = int(rng.choice(bank.places))
+    kind = rng.choice(len(bank.places), p=[share for share, _ in bank.places])
+    i = int(rng.choice(bank.places[kind][1]))
     whole = Image.fromarray(bank.backgrounds[i])
     side = whole.width * rng.uniform(0.55, 1.0)
     x, y = rng.uniform(0, whole.width - side, 2)
@@ -81,13 +98,13 @@ def _background(bank: Bank, size: int, rng: Rng) -> tuple[ByteImage, float]:
 
 def _cluttered(bank: Bank, picture: ByteImage, horizon: float, rng: Rng) -> ByteImage:
     """Other objects, small or cut off by the border, behind what will be the subject."""
-    if rng.random() > 0.4:
+    if rng.random() > 0.25:
         return picture
     size = picture.shape[0]
     light = _LINEAR_OF_BYTE[picture]
     ignored = np.zeros((size, size), np.float32)
-    for _ in range(int(rng.integers(1, 9))):
-        side = size * rng.uniform(0.06, 0.28)
+    for _ in range(int(rng.integers(1, 6))):
+        side = size * rng.uniform(0.06, 0.25)
         cut = _cutout(bank, side, 0.0, rng)
         base = size * rng.uniform(max(0.15, min(horizon, 0.8)), 1.0)
         corner = (int(rng.uniform(-0.1, 1.0) * size - cut.shape[1] / 2), int(base - cut.shape[0]))
@@ -104,19 +121,23 @@ def _defocused(picture: ByteImage, rng: Rng) -> ByteImage:
 
 
 def _arranged(bank: Bank, size: int, horizon: float, rng: Rng) -> list[tuple[ByteImage, tuple[int, int]]]:
-    """One to three subjects with the (x, y) of their upper left corners."""
-    count = int(rng.choice([1, 2, 3], p=[0.8, 0.13, 0.07]))
-    reach = size * (0.25 + 0.95 * rng.beta(2.2, 1.6)) / count**0.6
-    middle = np.clip(rng.normal(0.5, 0.1), 0.15, 0.85)
+    """Mostly one subject, as people frame one, at times two or three; with the (x, y) of their upper left corners."""
+    count = int(rng.choice([1, 2, 3], p=[0.88, 0.08, 0.04]))
+    reach = size * (0.36 + 0.68 * rng.beta(1.7, 1.3)) / count**0.6
+    middle = np.clip(rng.normal(0.5, 0.08), 0.2, 0.8)
+    inside = rng.random() < 0.8
     items = []
     for i in range(count):
-        tilt = rng.uniform(-180, 180) if rng.random() < 0.1 else rng.normal(0, 4)
+        tilt = rng.uniform(-180, 180) if rng.random() < 0.06 else rng.normal(0, 4)
         cut = _cutout(bank, reach * rng.uniform(0.75, 1.2) if i else reach, tilt, rng)
         x = (middle + (i - (count - 1) / 2) * rng.uniform(0.2, 0.45)) * size
-        y = np.clip(rng.normal(0.52, 0.09), 0.2, 0.8) * size
-        if y + cut.shape[0] / 2 < horizon * size and rng.random() < 0.75:  # what floats over the horizon is set down
+        y = np.clip(rng.normal(0.52, 0.08), 0.2, 0.8) * size
+        if y + cut.shape[0] / 2 < horizon * size and rng.random() < 0.6:  # what floats over the horizon is set down
             y = (horizon + rng.uniform(0.02, 0.15)) * size - cut.shape[0] / 2
-        items.append((cut, (int(x - cut.shape[1] / 2), int(y - cut.shape[0] / 2))))
+        corner = [int(x - cut.shape[1] / 2), int(y - cut.shape[0] / 2)]
+        if inside:
+            corner = [int(np.clip(c, 0, max(0, size - n))) for c, n in zip(corner, cut.shape[1::-1], strict=True)]
+        items.append((cut, (corner[0], corner[1])))
     return items
 
 
@@ -136,10 +157,10 @@ def _cutout(bank: Bank, side: float, tilt_deg: float, rng: Rng) -> ByteImage:
         colour, rest = colour[:, ::-1], rest[:, ::-1]
     if abs(tilt_deg) > 12:
         rest[..., 1:] = 0
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         colour = _reskinned(bank, colour, rng)
     out = np.concatenate([colour, rest], 2)
-    return _furred(out, rng) if rng.random() < 0.2 else out
+    return _furred(out, rng) if rng.random() < 0.12 else out
 
 
 def _furred(cut: ByteImage, rng: Rng) -> ByteImage:
@@ -148,7 +169,7 @@ def _furred(cut: ByteImage, rng: Rng) -> ByteImage:
     if max(h, w) > 512:
         return cut
     dy, dx = _wobble(int(rng.integers(12)))
-    reach = max(h, w) / 192 * rng.uniform(0.8, 5)
+    reach = max(h, w) / 192 * rng.uniform(0.6, 3)
     y = np.arange(h)[:, None] + (dy[:h, :w] * reach).astype(int)
     x = np.arange(w)[None, :] + (dx[:h, :w] * reach).astype(int)
     out: ByteImage = cut[np.clip(y, 0, h - 1), np.clip(x, 0, w - 1)]
@@ -200,12 +221,15 @@ def _place(picture: FloatArray, alpha: FloatArray, cut: ByteImage, corner: tuple
 
 
 def _tint(under: FloatArray, part: ByteImage, cover: FloatArray, rng: Rng) -> FloatArray:
-    """The gain (3,) of a cut-out's linear colour: a random light, or one that hides it against what lies behind."""
+    """The gain (3,) of a cut-out's linear colour: a random light, that of the place, or one that hides it there."""
     gain = np.exp(rng.normal(0, 0.3) + rng.normal(0, 0.1, 3))
-    if rng.random() < 0.15:
-        own = (_LINEAR_OF_BYTE[part[..., :3]] * cover).sum((0, 1)) / max(float(cover.sum()), 1.0)
-        behind = under.mean((0, 1))
-        gain = (behind + 0.01) / (own + 0.01) * np.exp(rng.normal(0, 0.25))
+    own = (_LINEAR_OF_BYTE[part[..., :3]] * cover).sum((0, 1)) / max(float(cover.sum()), 1.0)
+    ratio = (under.mean((0, 1)) + 0.01) / (own + 0.01)
+    kind = rng.random()
+    if kind < 0.08:
+        gain = ratio * np.exp(rng.normal(0, 0.25))
+    elif kind < 0.5:
+        gain *= ratio.mean() ** rng.uniform(0.3, 0.8)
     return np.clip(gain, 0.1, 6).astype(np.float32)
 
 

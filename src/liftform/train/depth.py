@@ -24,6 +24,7 @@ from .depth_losses import all_losses
 from .loop import Batch, LoopOptions, Progress, fit, join, load_weights, rank
 from .photographed import photographed
 from .shards import Shard
+from .warm import warm
 
 Box = tuple[float, float, float, float]
 
@@ -224,26 +225,6 @@ def look(model: nn.Module, batch: Batch, path: Path) -> None:
     sheet = np.concatenate(columns, 1).clip(0, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((sheet * 255).astype(np.uint8)).save(path)
-
-
-def warm(model: DepthNet, checkpoint: Path) -> int:
-    """Start from every weight of ``checkpoint`` whose name and shape fit, the first layer without its alpha channel.
-
-    Returns how many tensors were taken. Raises UnreadableError for a file that is not a checkpoint.
-    """
-    from .loop import read_checkpoint
-
-    state = read_checkpoint(checkpoint)
-    source = state["average"] or state["model"]
-    own = model.state_dict()
-    taken = {}
-    for name, value in source.items():
-        if name == "stage2.0.weight" and value.shape[1] == 4:
-            value = value[:, :3]
-        if name in own and own[name].shape == value.shape:
-            taken[name] = value.to(own[name].dtype)
-    model.load_state_dict({**own, **taken})
-    return len(taken)
 
 
 def train_depth(recipe: DepthRecipe, log: Any = print) -> Progress:

@@ -13,15 +13,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from .. import recipe as recipes
 from ..recipe import option
 from ..zoo.mask_net import MaskNet
-from . import backgrounds, cutouts
-from .composites import Bank, composite, open_bank
+from . import backgrounds, composed, cutouts, panoramas
+from .composites import composite, open_bank
 from .loop import Batch, LoopOptions, Progress, fit
-from .textures import ByteImage
+from .warm import warm
 
 
 @dataclass(frozen=True)
@@ -36,25 +35,35 @@ class MaskData:
     family_cap: int = option(24, "most objects of one family", low=1)
     object_shards: int = option(24, "files that the cut-outs are spread over", low=1)
     background_shards: int = option(12, "files of 200 backgrounds", low=1)
+    panoramas: Path | None = option(None, "folder of equirectangular .hdr panoramas, more backgrounds")  # noqa: RUF009
+    panorama_views: int = option(120, "views of each panorama", low=1)
+    rooms: Path | None = option(None, "folder of room views (tar shards), more backgrounds")  # noqa: RUF009
+    room_views: int = option(3000, "most room views that are used", low=1)
     textures: int = option(500, "textures for reskinning", low=1)
+    composed: int = option(20, "files of 500 composites, made ahead", low=1)
+    composed_size: int = option(192, "pixels of a composite", low=32)
     workers: int = option(2, "processes that prepare shards", low=1)
-    batch: int = option(24, "pictures in a step", low=3)
+    batch: int = option(24, "pictures in a step", low=2)
     sizes: tuple[int, int, int, int] = option((128, 128, 128, 160), "picture sizes, drawn anew each step")
-    late_sizes: tuple[int, int, int, int] = option((192, 192, 224, 256), "sizes from step late_from on")
+    late_sizes: tuple[int, int, int, int] = option((160, 160, 192, 192), "sizes from step late_from on")
     late_from: int = option(1_000_000, "step from which pictures are large: small ones teach more a second", low=0)
-    loaders: int = option(1, "processes that compose pictures: 0 or 1", low=0, high=1)
     validation: int = option(128, "held-out composites", low=1)
-    validation_size: int = option(256, "their size", low=32)
+    validation_size: int = option(192, "their size", low=32)
     seed: int = option(0, "seed of shards and composites", low=0)
 
 
 @dataclass(frozen=True)
 class MaskRecipe:
-    """A whole run: ``[data]`` and ``[loop]`` of the recipe file, and the number of threads."""
+    """A whole run: ``[data]`` and ``[loop]`` of the recipe file.
+
+    threads: of torch. init: a checkpoint, whole or slim, whose weights a new run starts from, as far as they fit; those
+    of the object network will do, because both have the same encoder.
+    """
 
     data: MaskData = field(default_factory=MaskData)
     loop: LoopOptions = field(default_factory=LoopOptions)
     threads: int = 1
+    init: Path | None = None
 
 
 def read_recipe(path: str | Path) -> MaskRecipe:
@@ -66,67 +75,29 @@ def read_recipe(path: str | Path) -> MaskRecipe:
 
 
 def prepare(data: MaskData) -> None:
-    """Write the shards that are not there yet: textures, backgrounds, blobs, rendered objects."""
+    """Write the shards that are not there yet: textures, backgrounds, blobs, rendered objects, finished composites."""
     if not (data.shards / "textures_000.json").exists():
         cutouts.write_shard(data.shards / "textures_000", backgrounds.texture_bank(data.textures, 256, data.seed))
     for k in range(data.background_shards):
         if not (data.shards / f"backgrounds_{k:03d}.json").exists():
             images = backgrounds.bank(200, 320, data.seed, 200 * k)
             cutouts.write_shard(data.shards / f"backgrounds_{k:03d}", images)
+    if data.panoramas is not None and not (data.shards / "panoramas_000.json").exists():
+        views = panoramas.bank(data.panoramas, data.panorama_views, data.seed)
+        cutouts.write_shard(data.shards / "panoramas_000", views)
+    if data.rooms is not None and not (data.shards / "rooms_000.json").exists():
+        cutouts.write_shard(data.shards / "rooms_000", panoramas.rooms(data.rooms, data.room_views))
     rows = cutouts.plan(cutouts.corpus(data.manifest), data.views, data.kit_views, data.family_cap)
     cutouts.prepare(rows, data.shards, data.render_size, data.seed, data.object_shards, data.workers)
+    composed.write(open_bank(data.shards, held=False), data.shards, data.composed, data.composed_size, data.seed)
 
 
-class Stream(IterableDataset[Batch]):
-    """Endless batches from step ``first`` on: a third fresh composites, the rest those of 24 and 61 steps ago, varied.
-
-    Composing costs nearly as much as training on the result, so each picture is used three times. A stream that starts
-    in the middle recomputes what it would have remembered: batch n is the same however the run was cut.
-    """
-
-    def __init__(self, bank: Bank, data: MaskData, first: int, lags: tuple[int, int] = (24, 61)) -> None:
-        self.bank, self.data, self.first, self.lags = bank, data, first, lags
-        self.fresh: dict[int, list[tuple[ByteImage, ByteImage]]] = {}
-
-    def __iter__(self) -> Iterator[Batch]:
-        for step in itertools.count(self.first):
-            rng = np.random.default_rng([self.data.seed, 31, step])
-            size = self._size(step)
-            old = [pair for lag in self.lags for pair in self._composed(step - lag if step >= lag else step // 2)]
-            pairs = [*self._composed(step), *(_varied(pair, size, rng) for pair in old)]
-            image, alpha = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
-            yield {"image": image, "alpha": alpha}
-
-    def _size(self, step: int) -> int:
-        sizes = self.data.sizes if step < self.data.late_from else self.data.late_sizes
-        return int(np.random.default_rng([self.data.seed, 32, step]).choice(sizes))
-
-    def _composed(self, step: int) -> list[tuple[ByteImage, ByteImage]]:
-        if step not in self.fresh:
-            share = self.data.batch // 3
-            numbers = range(step * share, (step + 1) * share)
-            self.fresh[step] = [composite(self.bank, self._size(step), self.data.seed, i) for i in numbers]
-        for old in [key for key in self.fresh if key < max(self.fresh) - max(self.lags)]:
-            del self.fresh[old]
-        return self.fresh[step]
-
-
-def _varied(pair: tuple[ByteImage, ByteImage], size: int, rng: np.random.Generator) -> tuple[ByteImage, ByteImage]:
-    """The same picture mirrored, cropped a little, its channels scaled."""
-    whole = pair[0].shape[0]
-    side = whole * rng.uniform(0.8, 1.0)
-    x, y = rng.uniform(0, whole - side, 2)
-    box = (x, y, x + side, y + side)
-    image, alpha = (Image.fromarray(p).resize((size, size), Image.Resampling.BILINEAR, box) for p in pair)
-    gain = np.exp(rng.normal(0, 0.1, 3) + rng.normal(0, 0.1))
-    coloured = np.clip(np.asarray(image)[:, ::-1] * gain, 0, 255).astype(np.uint8)
-    return coloured, np.ascontiguousarray(np.asarray(alpha)[:, ::-1])
-
-
-def batches(bank: Bank, data: MaskData, first: int) -> Iterator[Batch]:
+def batches(data: MaskData, first: int) -> Iterator[Batch]:
     """Batches (image (B, S, S, 3) uint8, alpha (B, S, S) uint8) from step ``first`` on."""
-    ahead = 4 if data.loaders else None
-    return iter(DataLoader(Stream(bank, data, first), batch_size=None, num_workers=data.loaders, prefetch_factor=ahead))
+    paths = sorted(data.shards.glob("composed_*.tar"))
+    early = composed.batches(paths, data.batch, data.sizes, data.seed, first)
+    yield from itertools.islice(early, max(0, data.late_from - first))
+    yield from composed.batches(paths, data.batch, data.late_sizes, data.seed, max(first, data.late_from))
 
 
 def tensors(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -193,8 +164,10 @@ def train_mask(recipe: MaskRecipe) -> Progress:
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.loop.seed)
     prepare(recipe.data)
-    bank, held = open_bank(recipe.data.shards, held=False), validation_set(recipe.data)
+    held = validation_set(recipe.data)
     model = MaskNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.init is not None:
+        warm(model, recipe.init)
 
     def check(average: nn.Module, step: int) -> dict[str, float]:
         scores, guess = judge(average, held)
@@ -202,7 +175,7 @@ def train_mask(recipe: MaskRecipe) -> Progress:
         look(held, guess, recipe.loop.checkpoint.with_name("look.png"))
         return scores
 
-    return fit(model, lambda first: batches(bank, recipe.data, first), loss, recipe.loop, check)
+    return fit(model, lambda first: batches(recipe.data, first), loss, recipe.loop, check)
 
 
 def export_metadata(size: int) -> dict[str, Any]:

@@ -6,21 +6,24 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+from . import data_cli
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add data, object, mask, depth, slim and export; each sets ``run(arguments) -> exit code``."""
-    data = commands.add_parser("data", help="prepare a network's shards (resumes)")
-    data.add_argument("network", choices=["object", "mask"])
-    data.add_argument("--recipe", type=Path, required=True, help="recipe of the run")
-    data.set_defaults(run=_data)
+    """Add data, object, mask, depth, familiarity, slim and export; each sets ``run(arguments) -> exit code``."""
+    data = commands.add_parser("data", help="gather a corpus and prepare the networks' shards (resumes)")
+    data_cli.add_commands(data.add_subparsers(metavar="what", title="what to prepare", required=True))
     for name, what in (("object", "object"), ("mask", "foreground"), ("depth", "depth")):
         train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
         train.add_argument(
             "--recipe", type=Path, required=True, help=f"recipe of the run, such as training/{name}.toml"
         )
         train.set_defaults(run=_train, network=name)
+    trust = commands.add_parser("familiarity", help="calibrate how far results can be trusted, on held-out objects")
+    trust.add_argument("--recipe", type=Path, required=True, help="recipe, such as training/familiarity.toml")
+    trust.set_defaults(run=_familiarity)
     slim = commands.add_parser("slim", help="keep only a checkpoint's averaged weights, in half precision")
     slim.add_argument("checkpoint", type=Path)
     slim.add_argument("out", type=Path)
@@ -29,23 +32,6 @@ def add_commands(commands: Commands) -> None:
     export.add_argument("network", choices=["object", "mask", "depth"])
     export.add_argument("checkpoint", type=Path)
     export.set_defaults(run=_export)
-
-
-def _data(arguments: argparse.Namespace) -> int:
-    if arguments.network == "mask":
-        from . import mask
-
-        mask.prepare(mask.read_recipe(arguments.recipe).data)
-        return 0
-    from . import data, object
-
-    recipe = object.read_recipe(arguments.recipe)
-    for count, line in enumerate(
-        data.build_shards(recipe.manifest, recipe.object.shards, recipe.data, recipe.workers), 1
-    ):
-        if ":" in line or count % 100 == 0:
-            print(count, line, flush=True)
-    return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -65,6 +51,13 @@ def _train(arguments: argparse.Namespace) -> int:
         run = object.read_recipe(arguments.recipe)
         progress, checkpoint = object.train_object(run), run.loop.checkpoint
     print(f"{progress.step} steps in {progress.seconds / 60:.1f} min: {checkpoint}")
+    return 0
+
+
+def _familiarity(arguments: argparse.Namespace) -> int:
+    from . import familiarity
+
+    print(familiarity.calibrate_familiarity(familiarity.read_recipe(arguments.recipe)))
     return 0
 
 

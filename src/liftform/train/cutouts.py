@@ -20,7 +20,7 @@ from PIL import Image, ImageFilter
 from ..camera import Camera
 from ..conventions import to_uint8
 from . import render, textures
-from .data import KITS, read_manifest
+from .corpus import KITS, read_manifest
 
 ByteImage = NDArray[np.uint8]
 Rng = np.random.Generator

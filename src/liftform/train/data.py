@@ -1,17 +1,16 @@
-"""The corpus to compact shards: every training object as lit views, signed points and coloured surface points.
+"""The corpus to shards: every training object as lit views, signed points and coloured surface points.
 
-One ``.npz`` an object, written whole or not at all, so that an interrupted run resumes; the content depends only on
-the object's id and the recipe, so two workers and one give the same bytes. Splits of the manifest are respected:
-nothing of split "bench" is ever read.
+Shards are written whole or not at all, 64 objects each, by a pool of processes or by Ray; what is there is never made
+again, so an interrupted run goes on. An object's sample depends on its id and the options alone: two workers and one
+give the same. Splits of the manifest are respected: nothing of split "bench" is ever read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,15 @@ from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..conventions import linear_to_srgb, rotation_y, to_uint8, view_from_camera
+from ..errors import UnreadableError, UsageError
+from ..files import write_whole
 from ..recipe import option
 from ..zoo.object_frame import CROP_PADDING, distance_of
-from . import render
+from . import engines, render, shards
+from .corpus import KITS, Row, read_manifest
 
-#: Sources made of many flat-coloured low-poly pieces: they get fewer views, or the network learns kits.
-KITS = frozenset({"quaternius", "quaternius_fbx", "kenney", "kaykit", "market"})
-
-#: Objects that may not be used: this box is CC BY-NC by its repository's own attribution list, though the manifest
-#: calls it CC-BY.
-BARRED = frozenset({"bigym__box_box"})
+#: Objects in one shard: some 45 MB, half a minute of one process.
+OBJECTS_A_SHARD = 64
 
 
 @dataclass(frozen=True)
@@ -46,38 +44,129 @@ class DataOptions:
     shell: float = option(0.006, "half thickness given to open sheets, in units of the longest side", low=0.0)
 
 
-def read_manifest(path: Path, split: str = "train") -> list[dict[str, Any]]:
-    """Rows of a corpus manifest (one JSON object a line) of ``split``, but for BARRED; ``file`` gets its full path."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    kept = (row for row in rows if row["split"] == split and row["id"] not in BARRED)
-    return [{**row, "file": str(path.parent / row["file"])} for row in kept]
+@dataclass(frozen=True)
+class _Job:
+    """One shard to write."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    options: DataOptions
 
 
-def build_shards(manifest: Path, out: Path, options: DataOptions, workers: int = 2) -> Iterator[str]:
-    """Write the missing shards of split "train" under ``out``; yields each id done (or ``id: reason`` when skipped)."""
+def build_shards(
+    manifest: Path, out: Path, options: DataOptions, workers: int = 2, engine: str = "pool"
+) -> Iterator[str]:
+    """Write what is missing of split "train" under ``out``; yields each id done, or ``id: reason`` when left out.
+
+    Raises UsageError when ``out`` holds shards of other options, OutputError when the disk refuses.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    rows = [r for r in read_manifest(manifest) if not (out / f"{r['id']}.npz").exists()]
+    _check_options(out, options)
+    faults: list[str] = []
+    rows = read_manifest(manifest, report=faults.append)
+    done, number = yield from _done(out)
+    yield from faults
+    rows = [r for r in rows if r["id"] not in done]
     rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]  # any prefix is a fair sample
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_build_one, rows, [out] * len(rows), [options] * len(rows), chunksize=4)
+    jobs = []
+    for i in range(0, len(rows), OBJECTS_A_SHARD):
+        jobs.append(_Job(out / f"objects-{number + len(jobs):05d}.tar", tuple(rows[i : i + OBJECTS_A_SHARD]), options))
+    while jobs:
+        broken: list[_Job] = []
+        for job, answer in engines.each(_build_one, jobs, workers, engine):
+            if not isinstance(answer, engines.WorkerDied):
+                yield from answer
+            elif len(job.rows) == 1:
+                yield f"{job.rows[0]['id']}: {answer.reason}"
+            else:
+                broken.append(job)
+        jobs = [half for job in broken for half in _halves(job)]
 
 
-def _build_one(row: dict[str, Any], out: Path, options: DataOptions) -> str:
-    try:
-        arrays = shard(row, options)
-    except Exception as error:  # a broken mesh of a large corpus is skipped aloud, not fatal
-        return f"{row['id']}: {type(error).__name__}: {error}"
-    partial = out / f".{row['id']}.{os.getpid()}.npz"
-    np.savez(partial, **arrays)
-    partial.replace(out / f"{row['id']}.npz")
-    return str(row["id"])
+def _done(out: Path) -> Generator[str, None, tuple[set[str], int]]:
+    """Returns the ids in the shards of ``out`` and the first free number; yields a line for each damaged shard."""
+    ids, number = set[str](), 0
+    for path in sorted(out.glob("objects-*.tar")):
+        number = max(number, int(path.stem.split("-")[1]) + 1)
+        try:
+            ids.update(shards.Shard(path).keys)
+        except UnreadableError:
+            path.rename(path.with_suffix(".damaged"))
+            yield f"{path.name}: damaged, its objects are made again"
+    return ids, number
+
+
+def _halves(job: _Job) -> list[_Job]:
+    """A job that kills its worker in two smaller ones, until the guilty object is alone."""
+    middle = len(job.rows) // 2
+    second = job.path.with_stem(f"{job.path.stem}-{job.rows[middle]['id'][:60]}")
+    return [
+        dataclasses.replace(job, rows=job.rows[:middle]),
+        dataclasses.replace(job, path=second, rows=job.rows[middle:]),
+    ]
+
+
+def _check_options(out: Path, options: DataOptions) -> None:
+    """One folder, one set of options: pictures of two sizes cannot share a batch."""
+    path, now = out / "options.json", dataclasses.asdict(options)
+    if not path.exists():
+        write_whole({path: json.dumps(now, indent=1).encode()})
+    elif json.loads(path.read_bytes()) != now:
+        raise UsageError(f"{out}: holds shards of other [data] options", "choose another folder, or delete this one")
+
+
+def _build_one(job: _Job) -> list[str]:
+    lines: list[str] = []
+
+    def samples() -> Iterator[shards.Sample]:
+        for row in job.rows:
+            try:
+                sample = shard(row, job.options)
+            except Exception as error:  # a broken mesh of a large corpus is left out aloud, not fatal
+                lines.append(f"{row['id']}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            else:
+                yield sample
+                lines.append(row["id"])
+
+    if not shards.write(job.path, samples()):
+        job.path.unlink()  # nothing of it was sound
+    return lines
+
+
+def import_arrays(folder: Path, out: Path) -> Iterator[str]:
+    """Pack a folder of one ``.npz`` an object (what earlier versions wrote) into shards; yields each id; resumes.
+
+    An unreadable file is left out: its line is ``name: reason``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    done, number = yield from _done(out)
+    files = [path for path in sorted(folder.glob("[!.]*.npz")) if path.stem not in done]
+    for i in range(0, len(files), OBJECTS_A_SHARD):
+        lines: list[str] = []
+        path = out / f"objects-{number + i // OBJECTS_A_SHARD:05d}.tar"
+        shards.write(path, _imported(files[i : i + OBJECTS_A_SHARD], lines))
+        yield from lines
+
+
+def _imported(files: Sequence[Path], lines: list[str]) -> Iterator[shards.Sample]:
+    for path in files:
+        try:
+            with np.load(path) as file:
+                arrays = {k: file[k] for k in file.files}
+            meta = {k: str(arrays.pop(k)) for k in ("family", "source")}
+            sample = {"key": path.stem, **arrays, "planes": symmetry_planes(arrays["surface"]), "meta": meta}
+        except Exception as error:  # zipfile, numpy and pickle each have their own words for a damaged file
+            lines.append(f"{path.name}: {type(error).__name__}: {error}")
+        else:
+            yield sample
+            lines.append(path.stem)
 
 
 _RASTERISER: render.Rasteriser | None = None
 
 
 def shard(row: dict[str, Any], options: DataOptions) -> dict[str, Any]:
-    """All arrays of one object; see ``view`` and ``signed_points`` for their shapes."""
+    """The sample of one object; see ``view``, ``signed_points`` and ``symmetry_planes`` for the arrays' shapes."""
     global _RASTERISER
     _RASTERISER = _RASTERISER or render.rasteriser()
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(row["id"].encode()).digest()[:8], "little"))
@@ -88,7 +177,9 @@ def shard(row: dict[str, Any], options: DataOptions) -> dict[str, Any]:
     arrays = {key: np.stack([v[key] for v in views]) for key in views[0]}
     arrays["points"], arrays["distance"] = signed_points(mesh, rng, options)
     arrays["surface"], arrays["surface_rgb"] = coloured_points(surface, mesh, rng, options.surface_points)
-    return {**arrays, "family": row["family"], "source": row["source"]}
+    arrays["planes"] = symmetry_planes(arrays["surface"])
+    facts = {k: row[k] for k in ("family", "source", "category", "licence", "credit") if k in row}
+    return {"key": row["id"], **arrays, "meta": facts}
 
 
 def view(
@@ -227,3 +318,19 @@ def _sample(mesh: Any, count: int, rng: np.random.Generator) -> tuple[NDArray[np
     import trimesh
 
     return trimesh.sample.sample_surface(mesh, count, seed=rng)
+
+
+def symmetry_planes(surface: NDArray[np.float16], angles: int = 24) -> NDArray[np.float32]:
+    """Angles (K,) of the normals, about +Y from +X, of vertical mirror planes through the origin that hold.
+
+    A plane holds when half the points, reflected, lie almost as near the other half as they did unreflected.
+    """
+    from scipy.spatial import cKDTree
+
+    points = surface.astype(np.float64)
+    a, b = points[::4], cKDTree(points[1::2])
+    spread = b.query(a)[0].mean()
+    theta = np.arange(angles) * np.pi / angles
+    normals = np.stack([np.cos(theta), np.zeros(angles), np.sin(theta)], 1)
+    errors = np.array([b.query(a - 2 * np.outer(a @ n, n))[0].mean() for n in normals])
+    return np.asarray(theta[errors < 1.15 * spread + 0.002], np.float32)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,9 +23,11 @@ from ..errors import InputNotFoundError
 from ..recipe import option
 from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_from_camera
 from . import losses
-from .data import KITS, DataOptions
+from .corpus import KITS
+from .data import DataOptions
 from .look import look
 from .loop import Batch, LoopOptions, Progress, fit, join, load_weights, rank
+from .shards import Shard
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
 SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
@@ -76,26 +78,45 @@ def read_recipe(path: str | Path) -> ObjectRecipe:
 
 
 class Corpus:
-    """Shards held in memory; ``scan`` takes in what has been written since. Families are held out whole."""
+    """The objects of all shards of a folder, used where they lie; ``scan`` takes in what has been written since.
+
+    Families are held out whole. ``corpus[i]`` is one object's sample: read-only views into the shard's memory map, so
+    that a corpus larger than memory works, and processes on one machine share what is cached.
+    """
 
     def __init__(self, folder: Path, held_out: bool) -> None:
         self.folder, self.held_out = folder, held_out
-        self.objects: list[dict[str, Any]] = []
         self.known: set[str] = set()
+        self.keys: set[str] = set()
+        self.places: list[tuple[Shard, int]] = []
+        self.origins: list[tuple[str, str]] = []
         self.scan()
-        if not self.objects:
-            raise InputNotFoundError(f"{folder}: no shards", "run `liftform train data` first")
+        if not self.places:
+            old = " (for a folder of .npz: `liftform train data import`)" if any(folder.glob("*.npz")) else ""
+            raise InputNotFoundError(f"{folder}: no shards", f"run `liftform train data object` first{old}")
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        shard, inside = self.places[number]
+        return shard.sample(inside)
 
     def scan(self) -> None:
-        """Load new shards and recompute how often each object is drawn."""
-        for path in sorted(self.folder.glob("[!.]*.npz")):
+        """Take in new shards and recompute how often each object is drawn."""
+        for path in sorted(self.folder.glob("[!.]*.tar")):
             if path.name not in self.known:
                 self.known.add(path.name)
-                with np.load(path) as file:
-                    if is_held_out(str(file["family"])) == self.held_out:
-                        self.objects.append({**{k: file[k] for k in file.files}, "id": path.stem})
-                        self.objects[-1]["planes"] = symmetry_planes(self.objects[-1]["surface"])
-        self.weights = _weights(self.objects)
+                self._take(Shard(path))
+        self.weights = _weights(self.origins)
+
+    def _take(self, shard: Shard) -> None:
+        for number, key in enumerate(shard.keys):
+            meta = shard.value(number, "meta")
+            if key not in self.keys and is_held_out(meta["family"]) == self.held_out:
+                self.keys.add(key)
+                self.places.append((shard, number))
+                self.origins.append((meta["family"], meta["source"]))
 
 
 def is_held_out(family: str) -> bool:
@@ -108,30 +129,15 @@ def origin(source: str) -> str:
     return "kits" if source in KITS else "furniture" if "sweethome" in source else "others"
 
 
-def _weights(objects: list[dict[str, Any]]) -> NDArray[np.float64]:
-    """Draw probability of each object: SHARES between origins, inside one by the square root of the family's size."""
-    families = Counter(str(o["family"]) for o in objects)
-    raw = np.array([families[str(o["family"])] ** -0.5 for o in objects])
-    groups = np.array([origin(str(o["source"])) for o in objects])
+def _weights(origins: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    """Draw probability of each object from its (family, source): SHARES between origins, inside one by the square root
+    of the family's size."""
+    families = Counter(family for family, _ in origins)
+    raw = np.array([families[family] ** -0.5 for family, _ in origins])
+    groups = np.array([origin(source) for _, source in origins])
     for name, share in SHARES.items():
         raw[groups == name] *= share / max(raw[groups == name].sum(), 1e-9)
     return np.asarray(raw / raw.sum(), np.float64)
-
-
-def symmetry_planes(surface: NDArray[np.float16], angles: int = 24) -> NDArray[np.float32]:
-    """Angles (K,) of the normals, about +Y from +X, of vertical mirror planes through the origin that hold.
-
-    A plane holds when half the points, reflected, lie almost as near the other half as they did unreflected.
-    """
-    from scipy.spatial import cKDTree
-
-    points = surface.astype(np.float64)
-    a, b = points[::4], cKDTree(points[1::2])
-    spread = b.query(a)[0].mean()
-    theta = np.arange(angles) * np.pi / angles
-    normals = np.stack([np.cos(theta), np.zeros(angles), np.sin(theta)], 1)
-    errors = np.array([b.query(a - 2 * np.outer(a @ n, n))[0].mean() for n in normals])
-    return np.asarray(theta[errors < 1.15 * spread + 0.002], np.float32)
 
 
 def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bool = True) -> Iterator[Batch]:
@@ -141,11 +147,11 @@ def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bo
         if options.rescan_steps and step % options.rescan_steps == 0 and step > first_step:
             corpus.scan()
         rng = np.random.default_rng([step, int(corpus.held_out), rank()])
-        chosen = rng.choice(len(corpus.objects), options.batch, p=corpus.weights)
+        chosen = rng.choice(len(corpus), options.batch, p=corpus.weights)
         late = step >= options.late_step or not augment
         # The size depends on the step alone: processes that train together must not wait for each other.
         size = options.late_size if late else int(np.random.default_rng(step).choice(options.sizes))
-        yield _collate([_view(corpus.objects[i], rng, options, augment) for i in chosen], size, rng, augment)
+        yield _collate([_view(corpus[int(i)], rng, options, augment) for i in chosen], size, rng, augment)
         step += 1
 
 
@@ -328,7 +334,7 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     held = Corpus(options.shards, held_out=True)
     source = batches(held, options, 0, augment=False)
     fixed = [next(source) for _ in range(6)]
-    log(f"{len(corpus.objects)} objects to train on, {len(held.objects)} held out")
+    log(f"{len(corpus)} objects to train on, {len(held)} held out")
 
     def on_checkpoint(model: nn.Module, step: int) -> dict[str, float]:
         scores = validate(model, fixed)

@@ -75,6 +75,12 @@ class Report:
         texture = self.mesh.material.base_color_texture if self.mesh.material else None
         return None if texture is None else (texture.shape[1], texture.shape[0])
 
+    @property
+    def trust(self) -> dict[str, Any] | None:
+        """How far to trust the result, see refine.trust, with what to do about it in ``words``; None when unsaid."""
+        found = self.mesh.metadata.get("trust")
+        return None if found is None else {**found, "words": trust_words(found)}
+
     def to_dict(self, times: bool = True) -> dict[str, Any]:
         """Plain, JSON-ready facts in a fixed order; without ``times`` equal results give equal facts."""
         facts: dict[str, Any] = {
@@ -85,6 +91,7 @@ class Report:
             "scale": {"kind": self.scale, "unit": _unit(self.scale), "extent": list(self.extent)},
             "mesh": self.health.to_dict(),
             "surface": None if self.seen is None else {"seen": self.seen, "invented": 1 - self.seen},
+            "trust": self.trust,
             "texture": None if self.texture is None else list(self.texture),
             "fitness": [vars(fitness) for fitness in self.fitness],
             "warnings": list(self.warnings),
@@ -135,7 +142,7 @@ def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = N
         scale=scale,
         seen=seen,
         fitness=tuple(fitness(found, scale, seen, textured)),
-        warnings=tuple(warnings(found, photo, seen)),
+        warnings=(*warnings(found, photo, seen), *_trust_warnings(mesh)),
         recipe_digest=recipe_digest,
     )
 
@@ -176,6 +183,23 @@ def warnings(health: Health, photo: Photo, seen: float | None) -> list[str]:
     return [*found, *_mask_warnings(photo)]
 
 
+#: What to do about a result of each verdict.
+_ADVICE = {
+    "good": "likely close to the real thing: use it after a look",
+    "fair": "right in the large, wrong in places: look at it from all sides before you use it",
+    "poor": "likely wrong in large parts: take another picture, or model it by hand",
+}
+
+
+def trust_words(trust: Mapping[str, Any]) -> str:
+    """A sentence on how far to trust a result (``mesh.metadata["trust"]``), for people."""
+    if "unknown" in trust:
+        return str(trust["unknown"])
+    stated = f"about {trust['f']:.0%} of the surface right ({trust['low']:.0%} to {trust['high']:.0%} in 4 of 5 cases)"
+    because = f" ({'; '.join(trust['reasons'])})" if trust["reasons"] and trust["verdict"] != "good" else ""
+    return f"{stated}: {_ADVICE[trust['verdict']]}{because}"
+
+
 def table(facts: Mapping[str, Any]) -> Table:
     """``Report.to_dict`` as a short rich table, two columns without a frame."""
     from rich.table import Table
@@ -202,6 +226,7 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("mesh", _mesh_text(mesh)))
     if surface:
         rows.append(("surface", f"{surface['seen']:.0%} seen, {surface['invented']:.0%} invented"))
+    rows += _trust_rows(facts.get("trust"))
     if facts["texture"]:
         rows.append(("texture", f"{facts['texture'][0]} x {facts['texture'][1]} px"))
     rows.append(("fit for", "; ".join(_fitness_text(f) for f in facts["fitness"] if f["fit"] != "no")))
@@ -209,6 +234,15 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if facts.get("seconds"):
         rows.append(("time", _time_text(facts["seconds"])))
     return rows + [("warning", text) for text in facts["warnings"]]
+
+
+def _trust_rows(trust: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if not trust:
+        return []
+    rows = [("trust", str(trust["words"]))]
+    if "looks_like" in trust:
+        rows.append(("looks like", f"{trust['looks_like']} ({trust['trained_on']:,} trained on)"))
+    return rows
 
 
 def _decision_text(decision: Mapping[str, Any]) -> str:
@@ -267,6 +301,11 @@ def _mask_warnings(photo: Photo) -> list[str]:
     if border.mean() > 0.02:
         found.append("the object touches the picture's edge: what lies beyond was invented")
     return found
+
+
+def _trust_warnings(mesh: Mesh) -> list[str]:
+    trust = mesh.metadata.get("trust", {})
+    return [f"do not rely on this result: {_ADVICE['poor']}"] if trust.get("verdict") == "poor" else []
 
 
 def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:

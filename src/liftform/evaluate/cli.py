@@ -1,4 +1,4 @@
-"""``liftform evaluate object | depth | photos | speed``: the protocols' arguments, and what they print."""
+"""``liftform evaluate object | trust | bias | depth | photos | speed``: their arguments, and what they print."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--recipe", type=Path, help="a TOML recipe")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _object)
+    _add_trust(commands)
     p = commands.add_parser("depth", help="score depth from one picture on pairs with measured depth")
     p.add_argument("pairs", type=Path, help="folder with meta.json, rgb/ and depth/")
     p.add_argument("--sheet", type=Path, metavar="FILE", help="also draw every pair, .png or .jpg")
@@ -39,6 +40,24 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--picture", type=Path, help="what the 12-megapixel JPEG is made from (default: an example)")
     p.add_argument("--runs", type=int, default=7, help="warm runs")
     _add_shown(p, _speed)
+
+
+def _add_trust(commands: Any) -> None:
+    p = commands.add_parser("trust", help="does it know when it is wrong? estimates beside true scores")
+    p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl")
+    p.add_argument("--out", type=Path, default=Path("evaluation/trust"), help="folder of predictions and records")
+    p.add_argument("--scorer", type=Path, help="the scoring program (default: the one beside the bench)")
+    p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
+    p.add_argument("--workers", type=int, default=1, help="processes")
+    p.add_argument("--collect", action="store_true", help="only predict and score: nothing is judged yet")
+    p.add_argument("--picture", type=Path, metavar="FILE", help="draw the five most and least trusted results")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
+    _add_shown(p, _trust)
+    p = commands.add_parser("bias", help="score by kind of object beside how much of it was trained on")
+    p.add_argument("--results", type=Path, required=True, help="the folder of an `evaluate object` or `trust` run")
+    p.add_argument("--manifest", type=Path, required=True, help="the corpus's manifest.jsonl")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the page, with its plot in images/ beside it")
+    _add_shown(p, _bias)
 
 
 def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -60,6 +79,38 @@ def _object(args: argparse.Namespace) -> int:
     if args.markdown:
         write_markdown(found, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
     _show(args, grids(found), {"records": found.records, "scores": found.scores})
+    return 0
+
+
+def _trust(args: argparse.Namespace) -> int:
+    from . import trust, trust_tables
+    from .protocols import read_cases
+
+    records = trust.collect(
+        args.cases, args.out, args.scorer, args.limit, args.workers, _counter(args.quiet or args.json)
+    )
+    if args.collect:
+        failed = sum("error" in record for record in records)
+        _show(args, [Grid(f"{len(records)} cases, {failed} failed: {args.out}", (), ())], {"records": len(records)})
+        return 0
+    judged = trust.judge(records, args.out)
+    if args.picture:
+        trust_tables.extremes(judged, {c["id"]: c["image"] for c in read_cases(args.cases)}, args.picture)
+    if args.markdown:
+        trust_tables.write_page(judged, records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+    _show(args, trust_tables.grids(judged, records), trust.figures(judged))
+    return 0
+
+
+def _bias(args: argparse.Namespace) -> int:
+    from . import bias
+    from .protocols import read_scores
+
+    found = bias.leanings(read_scores(args.results), args.manifest)
+    if args.markdown:
+        plot = args.markdown.parent / "images" / f"{args.markdown.stem}.png"
+        bias.write_page(found, args.markdown, plot, shlex.join(["liftform", *sys.argv[1:]]))
+    _show(args, [bias.grid(found)], {"categories": [vars(x) for x in found], "spearman": bias.correlation(found)})
     return 0
 
 

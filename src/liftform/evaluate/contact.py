@@ -39,8 +39,8 @@ def contact_sheet(
 
     strips, failures = [], {}
     for i, source in enumerate(sources):
-        strip, reason = _strip(source, make or default, size_px)
-        strips.append(strip)
+        tiles, reason = strip(source, make or default, size_px)
+        strips.append(tiles)
         if reason:
             failures[str(source)] = reason
         progress(i + 1, len(sources))
@@ -49,9 +49,9 @@ def contact_sheet(
     return failures
 
 
-def _strip(source: str | Path, make: Callable[..., Any], size_px: int) -> tuple[Image.Image, str]:
-    """One picture's row of tiles, and why it failed ("" when it did not)."""
-    name = Path(source).name
+def strip(source: str | Path, make: Callable[..., Any], size_px: int, label: str = "") -> tuple[Image.Image, str]:
+    """One picture's row of tiles, and why it failed ("" when it did not). label: under the input, else its name."""
+    name = label or Path(source).name
     try:
         result = make(source)
         mesh, photo = result.mesh, result.capture.photo

@@ -50,6 +50,21 @@ def in_unit_cube(points: Floats) -> FloatArray:
     return np.asarray((points - (low + high) / 2) * (2 / max(float((high - low).max()), 1e-12)), np.float32)
 
 
+def fitted(points: Floats, truth: Floats, rounds: int = 10) -> Floats:
+    """Points (N, 3) shifted and scaled (by a few percent), never turned, onto truth (M, 3): least squares between
+    nearest neighbours both ways, repeated."""
+    from scipy.spatial import cKDTree
+
+    tree, p = cKDTree(truth), np.asarray(points, np.float64)
+    for _ in range(rounds):
+        ours = np.concatenate([p, p[cKDTree(p).query(truth)[1]]])
+        theirs = np.concatenate([truth[tree.query(p)[1]], truth])
+        a, b = ours - ours.mean(0), theirs - theirs.mean(0)
+        scale = float(np.clip((a * b).sum() / max(float((a * a).sum()), 1e-12), 0.97, 1.03))
+        p = (p - ours.mean(0)) * scale + theirs.mean(0)
+    return p
+
+
 def surface_scores(points: Floats, truth: Floats, thresholds: Sequence[float] = (0.05, 0.1, 0.2)) -> dict[str, float]:
     """Chamfer distance and F-scores of two point sets (N, 3) and (M, 3) as they stand, without aligning them.
 

@@ -22,6 +22,7 @@ from .. import __version__
 from ..errors import InputNotFoundError, LiftformError, UnreadableError
 from ..read_mesh import read_mesh
 from ..topology import health
+from ..zoo import familiarity
 from .fidelity import fidelity
 from .metrics import camera_angles_deg
 
@@ -65,7 +66,7 @@ def evaluate_object(
     todo = [case for case in chosen if case["id"] not in done]
     job = functools.partial(run_case, out=out, make=make, options=dict(options or {}), made_by=made_by)
     with (out / "records.jsonl").open("w", encoding="utf-8") as log:
-        for i, record in enumerate(chain(list(done.values()), _mapped(job, todo, workers))):
+        for i, record in enumerate(chain(list(done.values()), mapped(job, todo, workers))):
             done[record["id"]] = record
             log.write(json.dumps(record) + "\n")
             log.flush()
@@ -110,9 +111,9 @@ def run_case(case: Case, out: Path, make: Make | None, options: dict[str, Any], 
     return record
 
 
-def score(chosen: Sequence[Case], cases: Path, out: Path) -> dict[str, Any]:
-    """Run the scorer that lies beside the bench on out/predictions and read its JSON."""
-    scorer = cases.resolve().parent.parent / "score_objects.py"
+def score(chosen: Sequence[Case], cases: Path, out: Path, scorer: str | Path | None = None) -> dict[str, Any]:
+    """Run the scorer (default: the one that lies beside the bench) on out/predictions and read its JSON."""
+    scorer = Path(scorer) if scorer else cases.resolve().parent.parent / "score_objects.py"
     if not scorer.is_file():
         raise InputNotFoundError(f"{scorer}: the scorer is missing", "use the bench's own folder of cases")
     listed, scores = out / "cases.jsonl", out / "scores.json"
@@ -126,10 +127,26 @@ def score(chosen: Sequence[Case], cases: Path, out: Path) -> dict[str, Any]:
     return found
 
 
+def read_scores(folder: Path) -> dict[str, float]:
+    """id -> F@0.1 in the folder of an evaluation (scores.json) or of one of trust (results.jsonl).
+
+    Raises InputNotFoundError where there is neither.
+    """
+    scores, results = folder / "scores.json", folder / "results.jsonl"
+    if results.is_file():
+        rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+        return {row["id"]: row["f@0.1"] for row in rows if "f@0.1" in row}
+    if not scores.is_file():
+        raise InputNotFoundError(f"{folder}: no scores", "run `liftform evaluate object` first")
+    found = json.loads(scores.read_text(encoding="utf-8"))["cases"]
+    return {name: float(case["f@0.1"]) for name, case in found.items()}
+
+
 def fingerprint(options: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that change with the version, the options and the embedded weights."""
+    """16 hexadecimal digits that change with the version, the options and the embedded networks that make the mesh."""
     table = resources.files("liftform") / "weights" / "table.json"
-    weights = table.read_text(encoding="utf-8") if table.is_file() else ""
+    rows = json.loads(table.read_text(encoding="utf-8")) if table.is_file() else {}
+    weights = {name: row["sha256"] for name, row in rows.items() if name != familiarity.NAME}
     text = json.dumps([__version__, {k: str(v) for k, v in sorted(options.items())}, weights])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -180,7 +197,8 @@ def _finished(out: Path, made_by: str) -> dict[str, Record]:
     return found
 
 
-def _mapped(job: Callable[[Case], Record], todo: Sequence[Case], workers: int) -> Iterator[Record]:
+def mapped(job: Callable[[Case], Record], todo: Sequence[Case], workers: int) -> Iterator[Record]:
+    """The job's records in the order of the cases, made in ``workers`` processes."""
     if workers <= 1:
         yield from map(job, todo)
         return

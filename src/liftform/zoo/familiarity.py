@@ -27,6 +27,8 @@ Floats = NDArray[np.floating[Any]]
 NAME = "familiarity"
 #: The networks whose results the table was calibrated on: another file of theirs makes it void.
 NETWORKS = ("object_encoder", "object_field")
+#: A vertex is near when the true surface lies within this share of the longest side (F@0.1 counts the same way).
+NEAR = 0.05
 #: Signals of an unknown picture beyond the calibrated ones (in standard deviations) count as this far.
 _REACH = 2.5
 
@@ -87,7 +89,8 @@ class Table:
         shares = ranks[0] * np.asarray(self.parts["weights"])
         f = float(np.clip(self.parts["offset"] + shares.sum(), 0, 1))
         spread = spread_of(f, self.parts["spread"])
-        low, high = (float(np.clip(f + q * spread, 0, 1)) for q in self.parts["quantiles"])
+        tails = self.parts["quantiles"]["estimated" if signals.get("mask_estimated", 0) > 0.5 else "given"]
+        low, high = (float(np.clip(f + q * spread, 0, 1)) for q in tails)
         return Estimate(f, min(low, f), max(high, f), self._verdict(f), self._reasons(names, shares))
 
     def confidence(self, evidence: Floats, f: float) -> NDArray[np.float32]:
@@ -137,12 +140,17 @@ def normalised(code: Floats, mean: Any, scale: Any) -> Floats:
 def ranked(values: Floats, knots: Floats) -> Floats:
     """Values (N, S) as normal scores of their rank among the calibration's: knots (Q, S) are its quantiles.
 
-    Ranks tame long tails and hold whatever lies beyond the calibration at its edge; NaN becomes 0, the median.
+    Ranks tame long tails and hold whatever lies beyond the calibration at its edge; ties get the middle of their ranks,
+    and NaN becomes 0, the median.
     """
     from scipy.special import ndtri
 
     levels = (np.arange(len(knots)) + 0.5) / len(knots)
-    columns = [np.interp(values[:, k], knots[:, k], levels) for k in range(values.shape[1])]
+    columns = []
+    for x, ladder in zip(values.T, knots.T, strict=True):
+        last = np.interp(x, ladder, levels)
+        first = np.interp(-x, -ladder[::-1], levels[::-1])
+        columns.append((first + last) / 2)
     scores = np.clip(ndtri(np.stack(columns, 1)), -_REACH, _REACH)
     return np.where(np.isnan(values), 0.0, scores)
 

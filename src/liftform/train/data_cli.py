@@ -13,7 +13,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add object, mask and import; each sets ``run(arguments) -> exit code``."""
+    """Add object, mask, rooms and import; each sets ``run(arguments) -> exit code``."""
     p = commands.add_parser("object", help="views, signed points and colours of every training object (resumes)")
     p.add_argument("--recipe", type=Path, required=True, help="recipe of the run, such as training/object.toml")
     add_engine(p)
@@ -21,6 +21,10 @@ def add_commands(commands: Commands) -> None:
     p = commands.add_parser("mask", help="cut-outs and backgrounds for the foreground network (resumes)")
     p.add_argument("--recipe", type=Path, required=True, help="recipe of the run, such as training/mask.toml")
     p.set_defaults(run=_mask)
+    p = commands.add_parser("rooms", help="views of synthetic rooms and streets, with depth and normals (resumes)")
+    p.add_argument("--recipe", type=Path, required=True, help="recipe with a section [rooms]")
+    add_engine(p)
+    p.set_defaults(run=_rooms)
     p = commands.add_parser("import", help="pack a folder of one .npz an object, as earlier versions wrote (resumes)")
     p.add_argument("folder", type=Path)
     p.add_argument("out", type=Path, help="folder of shards")
@@ -46,6 +50,16 @@ def _mask(args: argparse.Namespace) -> int:
     from . import mask
 
     mask.prepare(mask.read_recipe(args.recipe).data)
+    return 0
+
+
+def _rooms(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from . import rooms
+
+    options = rooms.read_recipe(args.recipe)
+    told(rooms.write(replace(options, workers=args.workers or options.workers), args.engine), 1)
     return 0
 
 

@@ -148,6 +148,7 @@ def test_what_was_not_seen_is_trusted_less(fitted, monkeypatch):
     assert facts["low"] <= facts["f"] <= facts["high"]
     assert "signals" not in done.metadata
     assert "code" not in done.metadata
+    assert facts["near"]["seen"] > facts["near"]["whole"] > facts["near"]["invented"]
     json.dumps(facts)
     assert "%" in report.trust_words(facts)
 

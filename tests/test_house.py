@@ -172,7 +172,7 @@ def test_the_tree_is_small():
 
 def test_weights_are_those_of_the_table():
     rows = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    files = {path.name for path in WEIGHTS.parent.iterdir() if path.suffix == ".onnx"}
+    files = {path.name for path in WEIGHTS.parent.iterdir() if path.suffix in (".onnx", ".npz")}
     assert {"mask", "object_encoder", "object_field"} <= set(rows)
     assert files == {row["file"] for row in rows.values()}
     assert sum((WEIGHTS.parent / file).stat().st_size for file in files) < 12e6

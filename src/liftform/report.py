@@ -195,7 +195,8 @@ def trust_words(trust: Mapping[str, Any]) -> str:
     """A sentence on how far to trust a result (``mesh.metadata["trust"]``), for people."""
     if "unknown" in trust:
         return str(trust["unknown"])
-    stated = f"about {trust['f']:.0%} of the surface right ({trust['low']:.0%} to {trust['high']:.0%} in 4 of 5 cases)"
+    reach = f"{trust['low']:.0%} to {trust['high']:.0%} in 4 of 5 cases"
+    stated = f"about {trust['f']:.0%} of the surface right to 5 % of its size ({reach})"
     because = f" ({'; '.join(trust['reasons'])})" if trust["reasons"] and trust["verdict"] != "good" else ""
     return f"{stated}: {_ADVICE[trust['verdict']]}{because}"
 
@@ -240,6 +241,9 @@ def _trust_rows(trust: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if not trust:
         return []
     rows = [("trust", str(trust["words"]))]
+    near = trust.get("near", {})
+    if "seen" in near and "invented" in near:
+        rows.append(("right", f"{near['seen']:.0%} of what was seen, {near['invented']:.0%} of what was invented"))
     if "looks_like" in trust:
         rows.append(("looks like", f"{trust['looks_like']} ({trust['trained_on']:,} trained on)"))
     return rows

@@ -26,7 +26,7 @@ from ..export import save
 from ..files import whole_file
 from ..pipeline import Recipe, Road
 from ..refine import trust
-from ..runtime import silent
+from ..runtime import Runtime
 from ..zoo import familiarity
 from .metrics import fitted, in_unit_cube
 from .protocols import Case, Record, fingerprint, mapped, read_cases, score, spread
@@ -177,7 +177,7 @@ def _lifted(case: Case, out: Path, made_by: str) -> Record:
     """One case through the real road, its evidence and prediction written; failures are records too."""
     record: Record = {"id": case["id"], "made_by": made_by, **{k: case[k] for k in ("family", "source") if k in case}}
     try:
-        road = _Noting.of(Recipe.from_options(texture_size=256, threads=1), silent, {})
+        road = _Noting(Recipe.from_options(texture_size=256), Runtime(threads=1))
         capture = road.understand(road.load(case["image"]))
         made = road.refine(road.reconstruct(capture), capture)
         mesh, dense = road.given["mesh"], road.given["dense"]

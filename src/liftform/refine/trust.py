@@ -31,8 +31,9 @@ def trust(mesh: Mesh, dense: Mesh, capture: Capture, options: TrustOptions, runt
     """Copy of ``mesh`` (baked, view frame) with ``confidence`` (V,) and metadata["trust"], where that can be said.
 
     dense: the reconstruction, whose preliminary confidence, "signals" and "code" (see reconstruct.evidence) are read.
-    metadata["trust"]: f, low, high, verdict, reasons, looks_like, trained_on, unfamiliar, near (share of the surface
-    within 5 % of its longest side), signals; or only "unknown", the reason why there is no estimate.
+    metadata["trust"]: f, low, high, verdict, reasons, looks_like, trained_on, unfamiliar, near (expected shares within
+    5 % of the longest side: of the "whole" surface, of what was "seen", of what was "invented"), signals; or only
+    "unknown", the reason why there is no estimate, and signals.
     """
     metadata = {key: value for key, value in mesh.metadata.items() if key not in _PRIVATE}
     if not options.estimate or "signals" not in dense.metadata:
@@ -47,7 +48,7 @@ def trust(mesh: Mesh, dense: Mesh, capture: Capture, options: TrustOptions, runt
     confidence = table.confidence(evidence(mesh, dense), estimate.f)
     facts: dict[str, Any] = {name: _short(value) for name, value in asdict(estimate).items()}
     facts |= {"looks_like": likeness.kind, "trained_on": likeness.count, "unfamiliar": _short(likeness.distance)}
-    facts |= {"near": _short(_mean_over_surface(mesh, confidence)), "signals": found}
+    facts |= {"near": _near(mesh, confidence), "signals": found}
     return mesh.with_(confidence=confidence, metadata={**metadata, "trust": facts})
 
 
@@ -134,9 +135,17 @@ def _outline(photo: Photo) -> dict[str, float]:
     }
 
 
-def _mean_over_surface(mesh: Mesh, values: FloatArray) -> float:
+def _near(mesh: Mesh, confidence: FloatArray) -> dict[str, float]:
+    """Mean confidence over the area of the whole surface, of its seen and of its invented part; parts that are empty
+    are left out."""
     areas = np.linalg.norm(surface.cross_products(mesh.vertices, mesh.faces), axis=1)
-    return float((values[mesh.faces].mean(1) * areas).sum() / max(float(areas.sum()), 1e-30))
+    values, found = confidence[mesh.faces].mean(1), {}
+    seen = np.zeros(len(areas)) if mesh.seen is None else mesh.seen[mesh.faces].mean(1)
+    for name, share in (("whole", np.ones(len(areas))), ("seen", seen), ("invented", 1 - seen)):
+        weight = areas * share
+        if weight.sum() > 1e-6 * areas.sum():
+            found[name] = _short(float((values * weight).sum() / weight.sum()))
+    return found
 
 
 def _short(value: Any) -> Any:

@@ -134,7 +134,7 @@ def fit(
         "penalty": penalty,
         "vertex_auc": near,
     }
-    return parts, held
+    return parts | {"held_out": {name: round(value, 4) for name, value in held.items()}}, held
 
 
 def folds(families: Sequence[str], count: int) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,17 @@ def write_cases(recipe: FamiliarityRecipe, log: Any = print) -> Path:
         names = [f"{row['id']}__{k}" for k in range(recipe.views)]
         if not all(name in known for name in names):
             painter = painter or render.rasteriser()
-            for case in _pictured(row, recipe, painter):
-                known[case["id"]] = case
+            known |= {case["id"]: case for case in _pictured(row, recipe, painter)}
+            _write_lines(sheet, known.values())
         cases += [known[name] for name in names]
-    with whole_file(sheet) as beside:
-        beside.write_text("".join(json.dumps(case) + "\n" for case in cases), encoding="utf-8")
+    _write_lines(sheet, cases)
     log(f"{len(cases)} pictures of {len(rows)} held-out objects: {sheet}")
     return sheet
+
+
+def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with whole_file(path) as beside:
+        beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def _pictured(row: dict[str, Any], recipe: FamiliarityRecipe, painter: render.Rasteriser) -> Iterator[dict[str, Any]]:
@@ -134,7 +138,7 @@ def _spoiled(rgb: NDArray[Any], alpha: NDArray[Any], recipe: FamiliarityRecipe, 
     """The picture with its alpha, or on a background without; sometimes a side of the object is cut off."""
     picture = np.dstack([to_uint8(rgb), to_uint8(alpha)])
     if rng.random() < recipe.composites:
-        behind = srgb_to_linear(backgrounds.scene(rng, recipe.size_px).picture.astype(np.float32) / 255)
+        behind = srgb_to_linear(backgrounds.scene(rng, recipe.size_px).picture / np.float32(255))
         cover = alpha[..., None]
         picture = to_uint8(linear_to_srgb(srgb_to_linear(rgb) * cover + behind * (1 - cover)))
     if rng.random() < recipe.cut_off:

@@ -1,4 +1,4 @@
-"""``liftform evaluate object | trust | bias | depth | photos | speed``: their arguments, and what they print."""
+"""``liftform evaluate object | trust | bias | depth | mask | photos | speed``: their arguments, and what they print."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--columns", type=int, default=2, help="pictures in a row")
     p.add_argument("--tile", type=int, default=224, metavar="PX", help="side of one tile")
     _add_shown(p, _photos)
+    p = commands.add_parser("mask", help="score the foreground on objects stood before photographs")
+    p.add_argument("photographs", nargs="+", type=Path, help="folders or files of photographs never trained on")
+    p.add_argument("--cases", type=Path, required=True, help="the bench's cases.jsonl")
+    p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
+    p.add_argument("--seed", type=int, default=0, help="of photographs, places and sizes")
+    p.add_argument("-o", "--output", type=Path, help="a sheet of all composites, worst first")
+    _add_shown(p, _mask)
     p = commands.add_parser("speed", help="measure times, memory and sizes against the limits")
     p.add_argument("--picture", type=Path, help="what the 12-megapixel JPEG is made from (default: an example)")
     p.add_argument("--runs", type=int, default=7, help="warm runs")
@@ -140,6 +147,17 @@ def _photos(args: argparse.Namespace) -> int:
         [Grid(f"{made} of {len(args.pictures)} lifted: {args.output}", ("failed", "why"), rows)],
         {"failures": failures},
     )
+    return 0
+
+
+def _mask(args: argparse.Namespace) -> int:
+    from . import masks
+
+    pictures = masks.composed(args.cases, masks.photographs(args.photographs), args.seed, args.limit)
+    scores = masks.score(pictures, progress=_counter(args.quiet or args.json))
+    if args.output:
+        masks.sheet(pictures, scores["whole stage"], args.output)
+    _show(args, [masks.grid(scores)], {"names": [picture.name for picture in pictures], "iou": scores})
     return 0
 
 

@@ -127,17 +127,21 @@ def _picked(alpha: FloatArray, pick: tuple[float, float] | None, source: str) ->
 
 
 def _network(image: FloatArray, runtime: Runtime) -> FloatArray:
-    """Foreground probability of an image (H, W, 3) by the embedded network, (h, w) about its input's size.
-
-    The picture is stretched to the network's square: it was trained on full squares, and takes grey bars for scenery.
-    """
+    """Foreground probability of an image (H, W, 3) by the embedded network, (h, w) of the same shape."""
     from ..zoo import weights
 
     # A picture of one plain tone shows nothing, but a network always answers something.
     low, high = np.percentile(image, (0.2, 99.8), axis=(0, 1))
     if float((high - low).max()) < _PLAIN:
         return np.zeros(image.shape[:2], np.float32)
-    session = weights.session("mask", runtime.threads)
+    return probability(image, weights.session("mask", runtime.threads))
+
+
+def probability(image: FloatArray, session: Any) -> FloatArray:
+    """One look of a network at the whole of an image (H, W, 3), about its input's size.
+
+    The picture is stretched to the network's square: it was trained on full squares, and takes grey bars for scenery.
+    """
     side = int(session.get_inputs()[0].shape[2])
     scale = side / max(image.shape[:2])
     width, height = (max(1, round(n * scale)) for n in (image.shape[1], image.shape[0]))

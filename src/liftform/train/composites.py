@@ -26,7 +26,7 @@ _ENCODED_OF_12_BIT = linear_to_srgb(np.arange(4097, dtype=np.float32) / 4096.0)
 
 
 #: Kinds of backgrounds, each kind's shards named so, and how often one of it is drawn.
-_PLACES = {"backgrounds": 0.35, "panoramas": 0.4, "rooms": 0.25}
+_PLACES = {"backgrounds": 0.28, "panoramas": 0.5, "rooms": 0.22}
 
 
 @dataclass(frozen=True)

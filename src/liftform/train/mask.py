@@ -118,8 +118,9 @@ def loss(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     bce = F.binary_cross_entropy_with_logits(final, alpha)
     both, either = (guess * alpha).sum((1, 2, 3)), (guess + alpha - guess * alpha).sum((1, 2, 3))
     iou = 1 - ((both + 1) / (either + 1)).mean()
-    edge = F.max_pool2d(alpha, 7, 1, 3) + F.max_pool2d(-alpha, 7, 1, 3)
-    weight = 1 + 4 * edge
+    mixed = F.avg_pool2d(alpha, 4)
+    edge = F.interpolate(4 * mixed * (1 - mixed), scale_factor=2.0, mode="nearest")
+    weight = 1 + 4 * F.interpolate(F.avg_pool2d(edge, 3, 1, 1), scale_factor=2.0, mode="nearest")
     l1 = ((guess - alpha).abs() * weight).sum() / weight.sum()
     deep = torch.stack(
         [F.binary_cross_entropy_with_logits(y, F.adaptive_avg_pool2d(alpha, y.shape[-1])) for y in coarse]

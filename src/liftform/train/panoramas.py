@@ -105,7 +105,7 @@ def bank(folder: Path, views: int, seed: int) -> Iterator[tuple[ByteImage, dict[
 def rooms(folder: Path, views: int) -> Iterator[tuple[ByteImage, dict[str, Any]]]:
     """At most ``views`` pictures of rooms and streets (train/rooms), their middles; the last twentieth held out."""
     count = 0
-    for path in sorted(folder.glob("*.tar")):
+    for path in sorted(folder.glob("[!.]*.tar")):
         for sample in shards.read(path):
             height, width = sample["rgb"].shape[:2]
             side, meta = min(height, width), sample["meta"]

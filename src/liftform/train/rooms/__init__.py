@@ -6,11 +6,12 @@ interrupted run goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...errors import UsageError
 from ...recipe import option
 from .. import engines, shards
 
@@ -30,11 +31,14 @@ class RoomOptions:
     workers: int = option(2, "processes", low=1)
 
 
-def read_recipe(path: str | Path) -> RoomOptions:
-    """The section ``[rooms]`` of a recipe file; raises UsageError on unknown keys in it."""
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> RoomOptions:
+    """The section ``[rooms]`` of a recipe file with ``changes``; raises UsageError on unknown keys in it."""
     from ... import recipe
 
-    table = recipe.read_toml(path).get("rooms", {})
+    tables = recipe.changed({"rooms": recipe.read_toml(path).get("rooms", {})}, changes)
+    table = tables.pop("rooms")
+    if tables:
+        raise UsageError(f"{', '.join(tables)}: not an option of rooms", "write rooms.key=value")
     return recipe.build(RoomOptions, table, f"{path} [rooms]")
 
 

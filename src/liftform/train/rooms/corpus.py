@@ -89,14 +89,19 @@ def role_of(row: dict[str, Any]) -> str:
                 return _checked(role, row)
             break
     if not kit:
-        longest, category_small = max(row["bbox_m"]), category.startswith(_SMALL) or row["source"].startswith(_SMALL_SOURCES)
+        longest, category_small = (
+            max(row["bbox_m"]),
+            category.startswith(_SMALL) or row["source"].startswith(_SMALL_SOURCES),
+        )
         if category == "Characters":
             return "person" if row["bbox_m"][1] > 1.5 or "sitting" not in name else "none"
         if longest < 0.45 and min(row["bbox_m"]) > 0.003 and (category_small or longest < 0.35):
             return "small"
-        if longest < 1.6 and category.startswith(("Miscellaneous", "Bathroom", "Bedroom", "Living", "Exterior", "Kitchen")):
+        if longest < 1.6 and category.startswith(
+            ("Miscellaneous", "Bathroom", "Bedroom", "Living", "Exterior", "Kitchen")
+        ):
             return "clutter"
-        return "vehicle" if category == "Vehicles" and row["bbox_m"][1] > 1.0 else "none"
+        return "vehicle" if category == "Vehicles" and row["bbox_m"][1] > 1.0 and max(row["bbox_m"]) < 6.5 else "none"
     if category.startswith(_FOOD_KITS):
         return "food"
     return "none"
@@ -150,7 +155,9 @@ def outdoor(manifest: Path) -> list[Entry]:
         if row["bbox_m"] is not None:
             continue
         for role, words, height, categories in kinds:
-            barred = "debris" in name or "street 3" in name or "future" in name or "dead snow" in name or "garage" in name
+            barred = (
+                "debris" in name or "street 3" in name or "future" in name or "dead snow" in name or "garage" in name
+            )
             if category.startswith(categories) and any(w in name for w in words.split("|")) and not barred:
                 out.append(Entry(row, role, height))
                 break
@@ -182,6 +189,12 @@ def load(entry: Entry, rng: np.random.Generator) -> Prop | None:
         scale = entry.height * rng.uniform(0.85, 1.15) / max(size[1], 0.2)
     else:
         scale = rng.uniform(0.08, 0.24)  # food: the kit's pieces are all drawn about as large
-    lamp = 0.82 * size[1] * scale if entry.role in ("lamp", "floorlamp") else 0.4 * size[1] * scale if entry.role == "ceilinglamp" else None
+    lamp = (
+        0.82 * size[1] * scale
+        if entry.role in ("lamp", "floorlamp")
+        else 0.4 * size[1] * scale
+        if entry.role == "ceilinglamp"
+        else None
+    )
     big = Part((part.corners * scale).astype(np.float32), part.normals, part.uv, part.tint, part.texture)
     return Prop((big,), (size[0] * scale, size[1] * scale, size[2] * scale), entry.row["id"], (), lamp)

@@ -60,11 +60,15 @@ class Furnisher:
         """Whether a floor rectangle lies in the room, clear of doors and of what stands there."""
         x0, z0, x1, z1 = rect
         inset = 0.013
-        points = np.array([(x, z) for x in np.linspace(x0 + inset, x1 - inset, 4) for z in np.linspace(z0 + inset, z1 - inset, 4)])
+        points = np.array(
+            [(x, z) for x in np.linspace(x0 + inset, x1 - inset, 4) for z in np.linspace(z0 + inset, z1 - inset, 4)]
+        )
         if not area.contains(points).all():
             return False
+
         def hit(other: Sequence[float], gap: float) -> bool:
             return x0 - gap < other[2] and x1 + gap > other[0] and z0 - gap < other[3] and z1 + gap > other[1]
+
         if height > 0.05 and any(hit(zone, 0.0) for zone in self.site.zones):
             return False
         return not any(hit(t, margin) for t in self.site.taken)
@@ -89,9 +93,21 @@ class Furnisher:
         strength = self.rng.uniform(0.6, 2.2) * (1.0 if at[1] > 1.6 else 0.35)
         zero = np.zeros(3, np.float32)
         reach = 0.12
-        self.site.lamps.append(Lamp(centre, zero, zero, zero, (warm * strength).astype(np.float32), max(prop.size) / 2 + 0.05 if at[1] < 1.6 else 0.1, reach))
+        self.site.lamps.append(
+            Lamp(
+                centre,
+                zero,
+                zero,
+                zero,
+                (warm * strength).astype(np.float32),
+                max(prop.size) / 2 + 0.05 if at[1] < 1.6 else 0.1,
+                reach,
+            )
+        )
 
-    def against_wall(self, area: Area, prop: Prop, tries: int = 14, gap: float = 0.0, y: float = 0.0, tall: bool = True) -> tuple[NDArray[np.float64], float] | None:
+    def against_wall(
+        self, area: Area, prop: Prop, tries: int = 14, gap: float = 0.0, y: float = 0.0, tall: bool = True
+    ) -> tuple[NDArray[np.float64], float] | None:
         """Stand a prop with its back to a random wall; its place and yaw, or None when no room was found."""
         edges = list(zip(area.polygon, np.roll(area.polygon, -1, axis=0), strict=True))
         lengths = np.array([np.linalg.norm(b - a) for a, b in edges])
@@ -106,13 +122,17 @@ class Furnisher:
             if not area.contains(((a + b) / 2 + normal * 0.05)[None])[0]:
                 normal = -normal
             slack = lengths[k] - prop.size[0]
-            s = prop.size[0] / 2 + float(self.rng.choice([0.01, slack - 0.01, self.rng.uniform(0, slack)], p=[0.2, 0.2, 0.6]))
+            s = prop.size[0] / 2 + float(
+                self.rng.choice([0.01, slack - 0.01, self.rng.uniform(0, slack)], p=[0.2, 0.2, 0.6])
+            )
             gap_here = gap + float(self.rng.choice([0.015, self.rng.uniform(0.015, 0.08)]))
             ground = a + unit * s + normal * (prop.size[2] / 2 + gap_here)
             yaw = float(np.arctan2(normal[0], normal[1]))
             low, high = bounds(prop, (ground[0], y, ground[1]), yaw)
             rect = (float(low[0]), float(low[2]), float(high[0]), float(high[2]))
-            if not self.free(area, rect) or (prop.size[1] > 0.9 and tall and self.before_window(rect, y + prop.size[1], y)):
+            if not self.free(area, rect) or (
+                prop.size[1] > 0.9 and tall and self.before_window(rect, y + prop.size[1], y)
+            ):
                 continue
             self.put(prop, (ground[0], y, ground[1]), yaw)
             return ground, yaw
@@ -129,12 +149,21 @@ class Furnisher:
                         return True
         return False
 
-    def standing(self, area: Area, prop: Prop, tries: int = 12, centre: bool = False, square: bool = True) -> tuple[NDArray[np.float64], float] | None:
+    def standing(
+        self, area: Area, prop: Prop, tries: int = 12, centre: bool = False, square: bool = True
+    ) -> tuple[NDArray[np.float64], float] | None:
         """Stand a prop free on the floor, square to the walls or at any angle."""
         low, high = area.polygon.min(0), area.polygon.max(0)
         for _ in range(tries):
-            spot = self.rng.uniform(low, high) if not centre else (low + high) / 2 + self.rng.normal(0, 0.18, 2) * (high - low) / 2
-            yaw = float(self.rng.integers(4) * np.pi / 2 + (self.rng.normal(0, 0.05) if square else self.rng.uniform(-np.pi, np.pi)))
+            spot = (
+                self.rng.uniform(low, high)
+                if not centre
+                else (low + high) / 2 + self.rng.normal(0, 0.18, 2) * (high - low) / 2
+            )
+            yaw = float(
+                self.rng.integers(4) * np.pi / 2
+                + (self.rng.normal(0, 0.05) if square else self.rng.uniform(-np.pi, np.pi))
+            )
             a, b = bounds(prop, (spot[0], 0, spot[1]), yaw)
             if self.free(area, (float(a[0]), float(a[2]), float(b[0]), float(b[2])), prop.size[1]):
                 self.put(prop, (spot[0], 0.0, spot[1]), yaw)
@@ -164,7 +193,9 @@ class Furnisher:
                     p = self.rng.uniform((x0 + r, z0 + r), (x1 - r, z1 - r))
                     if all((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 > (r + q[2]) ** 2 for q in taken):
                         taken.append((float(p[0]), float(p[1]), r))
-                        world = rotation @ np.array([p[0], level, p[1]], np.float32) + np.array([at[0], y, at[1]], np.float32)
+                        world = rotation @ np.array([p[0], level, p[1]], np.float32) + np.array(
+                            [at[0], y, at[1]], np.float32
+                        )
                         self.put(small, world.tolist(), yaw + turned_by, floor=False)
                         break
 
@@ -177,7 +208,15 @@ class Furnisher:
 
     # -- groups ------------------------------------------------------------------------------------------------------
 
-    def seats(self, area: Area, at: NDArray[np.float64], yaw: float, size: Sequence[float], chairs: Callable[[], Prop], share: float) -> None:
+    def seats(
+        self,
+        area: Area,
+        at: NDArray[np.float64],
+        yaw: float,
+        size: Sequence[float],
+        chairs: Callable[[], Prop],
+        share: float,
+    ) -> None:
         """Chairs around a table, drawn near or pushed back."""
         w, d = size[0] / 2, size[2] / 2
         places = []
@@ -194,7 +233,11 @@ class Furnisher:
             local = np.array([x, 0, z]) + np.array([np.sin(facing), 0, np.cos(facing)]) * -out
             world = turn(yaw) @ local.astype(np.float32)
             spot = at + world[[0, 2]]
-            angle = yaw + facing + float(self.rng.normal(0, 0.15) if self.rng.random() < 0.8 else self.rng.uniform(-1.5, 1.5))
+            angle = (
+                yaw
+                + facing
+                + float(self.rng.normal(0, 0.15) if self.rng.random() < 0.8 else self.rng.uniform(-1.5, 1.5))
+            )
             low, high = bounds(chair, (spot[0], 0, spot[1]), angle)
             if self.free(area, (float(low[0]), float(low[2]), float(high[0]), float(high[2])), margin=-0.02):
                 self.put(chair, (spot[0], 0.0, spot[1]), angle)
@@ -213,7 +256,13 @@ class Furnisher:
         if where:
             self.strew(prop, *where, rng.uniform(0.3, 2.2))
             if prop.size[1] > 0.6:
-                self.seats(area, *where, prop.size, lambda: self.either("chair", lambda: pieces.chair(rng)), rng.uniform(0.5, 1))
+                self.seats(
+                    area,
+                    *where,
+                    prop.size,
+                    lambda: self.either("chair", lambda: pieces.chair(rng)),
+                    rng.uniform(0.5, 1),
+                )
 
     def meeting(self, area: Area) -> None:
         """A long table with many chairs."""
@@ -227,7 +276,11 @@ class Furnisher:
     def desk(self, area: Area) -> None:
         """A desk against a wall with screen, keyboard, papers and a chair."""
         rng = self.rng
-        prop = self.either("desk", lambda: pieces.table(rng, rng.uniform(1.0, 2.0), rng.uniform(0.6, 0.85), rng.uniform(0.7, 0.78)), 0.3)
+        prop = self.either(
+            "desk",
+            lambda: pieces.table(rng, rng.uniform(1.0, 2.0), rng.uniform(0.6, 0.85), rng.uniform(0.7, 0.78)),
+            0.3,
+        )
         where = self.against_wall(area, prop, tall=False) if rng.random() < 0.8 else self.standing(area, prop)
         if not where:
             return
@@ -251,7 +304,12 @@ class Furnisher:
     def on_top(self, prop: Prop, at: NDArray[np.float64], yaw: float, local: tuple[float, float], level: float) -> None:
         """Put a thing on a table at a local place."""
         world = turn(yaw) @ np.array([local[0], 0, local[1]], np.float32)
-        self.put(prop, (float(at[0] + world[0]), level, float(at[1] + world[2])), yaw + float(self.rng.normal(0, 0.08)), floor=False)
+        self.put(
+            prop,
+            (float(at[0] + world[0]), level, float(at[1] + world[2])),
+            yaw + float(self.rng.normal(0, 0.08)),
+            floor=False,
+        )
 
     def sofa(self, area: Area) -> None:
         """A sofa, often with a low table, a rug and a television across the room."""
@@ -262,8 +320,18 @@ class Furnisher:
             return
         at, yaw = where
         if rng.random() < 0.7:
-            low = self.either("coffee", lambda: pieces.table(rng, rng.uniform(0.6, 1.3), rng.uniform(0.4, 0.7), rng.uniform(0.32, 0.5)), 0.5)
-            spot = at + (turn(yaw) @ np.array([0, 0, prop.size[2] / 2 + low.size[2] / 2 + rng.uniform(0.25, 0.5)], np.float32))[[0, 2]]
+            low = self.either(
+                "coffee",
+                lambda: pieces.table(rng, rng.uniform(0.6, 1.3), rng.uniform(0.4, 0.7), rng.uniform(0.32, 0.5)),
+                0.5,
+            )
+            spot = (
+                at
+                + (
+                    turn(yaw)
+                    @ np.array([0, 0, prop.size[2] / 2 + low.size[2] / 2 + rng.uniform(0.25, 0.5)], np.float32)
+                )[[0, 2]]
+            )
             a, b = bounds(low, (spot[0], 0, spot[1]), yaw)
             if self.free(area, (float(a[0]), float(a[2]), float(b[0]), float(b[2]))):
                 self.put(low, (spot[0], 0.0, spot[1]), yaw)
@@ -310,7 +378,9 @@ class Furnisher:
         if where and rng.random() < 0.3:
             self.strew(prop, *where, 0.3)
         for _ in range(int(rng.integers(0, 3))):
-            side = self.either("bedside", lambda: pieces.cabinet(rng, rng.uniform(0.35, 0.5), 0.4, rng.uniform(0.4, 0.6)), 0.5)
+            side = self.either(
+                "bedside", lambda: pieces.cabinet(rng, rng.uniform(0.35, 0.5), 0.4, rng.uniform(0.4, 0.6)), 0.5
+            )
             self.stocked(area, side)
 
     def stocked(self, area: Area, prop: Prop, amount: float | None = None) -> None:
@@ -323,18 +393,32 @@ class Furnisher:
         """Shelves, a cabinet or a chest."""
         rng, mood = self.rng, self.rng.random()
         if mood < 0.4:
-            prop = self.either("bookcase", lambda: pieces.shelf(rng, rng.uniform(0.5, 2.4), rng.uniform(0.22, 0.42), rng.uniform(0.8, 2.2)), 0.25)
+            prop = self.either(
+                "bookcase",
+                lambda: pieces.shelf(rng, rng.uniform(0.5, 2.4), rng.uniform(0.22, 0.42), rng.uniform(0.8, 2.2)),
+                0.25,
+            )
         elif mood < 0.7:
-            prop = self.either("dresser", lambda: pieces.cabinet(rng, rng.uniform(0.5, 1.8), rng.uniform(0.35, 0.6), rng.uniform(0.5, 1.1)), 0.4)
+            prop = self.either(
+                "dresser",
+                lambda: pieces.cabinet(rng, rng.uniform(0.5, 1.8), rng.uniform(0.35, 0.6), rng.uniform(0.5, 1.1)),
+                0.4,
+            )
         else:
-            prop = self.either("wardrobe", lambda: pieces.cabinet(rng, rng.uniform(0.8, 2.2), rng.uniform(0.45, 0.65), rng.uniform(1.7, 2.2)), 0.4)
+            prop = self.either(
+                "wardrobe",
+                lambda: pieces.cabinet(rng, rng.uniform(0.8, 2.2), rng.uniform(0.45, 0.65), rng.uniform(1.7, 2.2)),
+                0.4,
+            )
         if prop.size[1] < self.site.layout.height - 0.02:
             self.stocked(area, prop)
 
     def media(self, area: Area) -> None:
         """A television on a stand, or on the wall."""
         rng = self.rng
-        stand = self.either("tvstand", lambda: pieces.cabinet(rng, rng.uniform(1.0, 1.8), 0.42, rng.uniform(0.35, 0.6)), 0.4)
+        stand = self.either(
+            "tvstand", lambda: pieces.cabinet(rng, rng.uniform(1.0, 1.8), 0.42, rng.uniform(0.35, 0.6)), 0.4
+        )
         where = self.against_wall(area, stand)
         top = top_of(stand)
         if where and top:
@@ -348,7 +432,15 @@ class Furnisher:
             prop = self.either("wallflat", lambda w=w, h=h: pieces.framed(rng, float(w), float(h)), 0.1)  # type: ignore[misc]
             if prop.size[2] > 0.2 or prop.size[1] > self.site.layout.height - 1.2:
                 continue
-            self.on_wall(area, prop, float(np.clip(rng.normal(1.55, 0.25) - prop.size[1] / 2, 0.7, self.site.layout.height - prop.size[1] - 0.05)))
+            self.on_wall(
+                area,
+                prop,
+                float(
+                    np.clip(
+                        rng.normal(1.55, 0.25) - prop.size[1] / 2, 0.7, self.site.layout.height - prop.size[1] - 0.05
+                    )
+                ),
+            )
 
     def on_wall(self, area: Area, prop: Prop, y: float) -> None:
         """Hang a prop flat at height y, clear of openings and of other things."""
@@ -362,12 +454,18 @@ class Furnisher:
             normal = np.array([-unit[1], unit[0]])
             if not area.contains(((a + b) / 2 + normal * 0.05)[None])[0]:
                 normal = -normal
-            ground = a + unit * self.rng.uniform(prop.size[0] / 2, length - prop.size[0] / 2) + normal * (prop.size[2] / 2 + 0.002)
+            ground = (
+                a
+                + unit * self.rng.uniform(prop.size[0] / 2, length - prop.size[0] / 2)
+                + normal * (prop.size[2] / 2 + 0.002)
+            )
             yaw = float(np.arctan2(normal[0], normal[1]))
             at = (float(ground[0]), y, float(ground[1]))
             low, high = bounds(prop, at, yaw)
             rect = (float(low[0]), float(low[2]), float(high[0]), float(high[2]))
-            if self.before_window(rect, y + prop.size[1], y) or any(_overlap(low, high, p[1], p[2]) for p in self.site.placed):
+            if self.before_window(rect, y + prop.size[1], y) or any(
+                _overlap(low, high, p[1], p[2]) for p in self.site.placed
+            ):
                 continue
             self.put(prop, at, yaw, floor=False)
             return
@@ -439,7 +537,14 @@ class Furnisher:
         """Lamps under the ceiling, one or a grid; they may be off."""
         rng, h = self.rng, self.site.layout.height
         low, high = area.polygon.min(0), area.polygon.max(0)
-        nx, nz = (1, 1) if rng.random() < 0.6 else (max(1, round((high[0] - low[0]) / rng.uniform(1.6, 3))), max(1, round((high[1] - low[1]) / rng.uniform(1.6, 3))))
+        nx, nz = (
+            (1, 1)
+            if rng.random() < 0.6
+            else (
+                max(1, round((high[0] - low[0]) / rng.uniform(1.6, 3))),
+                max(1, round((high[1] - low[1]) / rng.uniform(1.6, 3))),
+            )
+        )
         prop = pieces.ceiling_lamp(rng, float(rng.uniform(0.1, max(0.15, h - 2.2))))
         if self.lit < 0.25 and rng.random() < 0.7:  # off: the same lamp without its glow
             prop = Prop(tuple(_dark(p) for p in prop.parts), prop.size, prop.name)
@@ -518,7 +623,14 @@ def _heights(corners: FloatArray, xs: NDArray[np.float64], zs: NDArray[np.float6
 
 Step = tuple[Callable[[Furnisher, Area], None], float]
 _F = Furnisher
-_COMMON: tuple[Step, ...] = ((_F.hang, 0.85), (_F.floor_things, 0.75), (_F.lamp, 0.25), (_F.radiator, 0.3), (_F.person, 0.07), (_F.floor_things, 0.3))
+_COMMON: tuple[Step, ...] = (
+    (_F.hang, 0.85),
+    (_F.floor_things, 0.75),
+    (_F.lamp, 0.25),
+    (_F.radiator, 0.3),
+    (_F.person, 0.07),
+    (_F.floor_things, 0.3),
+)
 _PLANS: dict[str, tuple[Step, ...]] = {
     "living": ((_F.rug, 0.6), (_F.column, 0.1), (_F.sofa, 0.95), (_F.sofa, 0.35), (_F.media, 0.6), (_F.storage, 0.7), (_F.lounge, 0.5), (_F.dining, 0.35), (_F.storage, 0.4), (_F.desk, 0.15)),
     "bedroom": ((_F.rug, 0.4), (_F.sleeping, 0.97), (_F.storage, 0.8), (_F.storage, 0.5), (_F.desk, 0.35), (_F.lounge, 0.2)),

@@ -252,7 +252,9 @@ def extent(parts: Sequence[Part]) -> tuple[NDArray[np.float32], NDArray[np.float
     return points.min(0), points.max(0)
 
 
-def prop(parts: Sequence[Part], name: str = "", lamp: float | None = None, shelves: Sequence[tuple[float, ...]] = ()) -> Prop:
+def prop(
+    parts: Sequence[Part], name: str = "", lamp: float | None = None, shelves: Sequence[tuple[float, ...]] = ()
+) -> Prop:
     """Parts as a prop, centred in x and z with its base at 0; heights and shelves shift with them."""
     low, high = extent(parts)
     shift = np.array([-(low[0] + high[0]) / 2, -low[1], -(low[2] + high[2]) / 2], np.float32)

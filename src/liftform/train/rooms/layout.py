@@ -70,7 +70,11 @@ class Area:
     def cells(self) -> list[tuple[float, float, float, float]]:
         """The polygon as rectangles (x0, z0, x1, z1); exact when its edges follow the axes."""
         xs, zs = (np.unique(np.round(self.polygon[:, k], 4)) for k in (0, 1))
-        spans = [(x0, z0, x1, z1) for x0, x1 in zip(xs[:-1], xs[1:], strict=True) for z0, z1 in zip(zs[:-1], zs[1:], strict=True)]
+        spans = [
+            (x0, z0, x1, z1)
+            for x0, x1 in zip(xs[:-1], xs[1:], strict=True)
+            for z0, z1 in zip(zs[:-1], zs[1:], strict=True)
+        ]
         middles = np.array([((a + c) / 2, (b + d) / 2) for a, b, c, d in spans])
         kept = self.contains(middles)
         return [span for span, keep in zip(spans, kept, strict=True) if keep]
@@ -211,7 +215,12 @@ def _cut(
 
 
 def _with_walls(
-    cells: list[tuple[float, float, float, float]], cuts: list[Wall], width: float, depth: float, height: float, rng: Rng
+    cells: list[tuple[float, float, float, float]],
+    cuts: list[Wall],
+    width: float,
+    depth: float,
+    height: float,
+    rng: Rng,
 ) -> Layout:
     """Outer walls, openings and rooms of a cut rectangle."""
     corners = [np.array(p) for p in ((0.0, 0.0), (width, 0.0), (width, depth), (0.0, depth))]
@@ -225,7 +234,10 @@ def _with_walls(
     reach = {id(w): w.thickness / 2 for w in [*outer, *cuts]}
     areas = []
     for x0, z0, x1, z1 in cells:
-        inset = [_inset(e, [*outer, *cuts], reach) for e in (("x", x0, z0, z1), ("z", z0, x0, x1), ("x", x1, z0, z1), ("z", z1, x0, x1))]
+        inset = [
+            _inset(e, [*outer, *cuts], reach)
+            for e in (("x", x0, z0, z1), ("z", z0, x0, x1), ("x", x1, z0, z1), ("z", z1, x0, x1))
+        ]
         x0, z0, x1, z1 = x0 + inset[0], z0 + inset[1], x1 - inset[2], z1 - inset[3]
         polygon = np.array([(x0, z0), (x1, z0), (x1, z1), (x0, z1)])
         areas.append(Area(polygon, _kind(x1 - x0, z1 - z0, dark, rng)))
@@ -289,4 +301,9 @@ def _kind(width: float, depth: float, dark: bool, rng: Rng) -> str:
         return str(rng.choice(["bath", "storage", "bedroom", "office", "kitchen"]))
     if dark:
         return str(rng.choice(["storage", "garage", "office", "living"]))
-    return str(rng.choice(["living", "bedroom", "kitchen", "office", "dining", "meeting", "storage"], p=[0.27, 0.17, 0.17, 0.18, 0.09, 0.06, 0.06]))
+    return str(
+        rng.choice(
+            ["living", "bedroom", "kitchen", "office", "dining", "meeting", "storage"],
+            p=[0.27, 0.17, 0.17, 0.18, 0.09, 0.06, 0.06],
+        )
+    )

@@ -35,12 +35,11 @@ class Lighting:
 def prepare(world: World, site: Site, rng: np.random.Generator, rays: int = 40, bounces: int = 4) -> Lighting:
     """Solve the light between patches."""
     lighting = Lighting(world, site, np.zeros((world.patches, 2, 3), np.float32))
-    faces, points, normals, owner, albedo, glow = _samples(world, rng)
+    points, normals, owner, albedo, shines = _samples(world, rng)
     direct = direct_light(lighting, points, normals, rng, 4)
     directions = hemisphere(normals, rays, rng)
     starts = np.repeat(points, rays, 0) + np.repeat(normals, rays, 0) * _LIFT
     hits = world.tracer.cast(starts, directions)
-    own = np.zeros((world.patches, 2, 3), np.float32)
     slot = owner[:, 0] * 2 + owner[:, 1]
     count = np.maximum(np.bincount(slot, minlength=world.patches * 2), 1)[:, None]
 
@@ -48,7 +47,7 @@ def prepare(world: World, site: Site, rng: np.random.Generator, rays: int = 40, 
         sums = np.stack([np.bincount(slot, values[:, k], world.patches * 2) for k in range(3)], -1)
         return (sums / count).reshape(world.patches, 2, 3).astype(np.float32)
 
-    own = per_patch(glow + albedo * direct)
+    own = per_patch(albedo * np.where(shines[:, None], 0, direct))  # what shines is a lamp, and counted as one
     lighting.radiance = own
     for _ in range(bounces):
         gathered = incoming(lighting, hits, directions).reshape(-1, rays, 3).mean(1)
@@ -56,8 +55,10 @@ def prepare(world: World, site: Site, rng: np.random.Generator, rays: int = 40, 
     return lighting
 
 
-def _samples(world: World, rng: np.random.Generator, each: int = 2) -> tuple[NDArray[np.int64], FloatArray, FloatArray, NDArray[np.int64], FloatArray, FloatArray]:
-    """Points on every patch, on both sides: faces, points, normals, (patch, side), albedo, glow."""
+def _samples(
+    world: World, rng: np.random.Generator, each: int = 2
+) -> tuple[FloatArray, FloatArray, NDArray[np.int64], FloatArray, NDArray[np.bool_]]:
+    """Points on every patch, on both sides: points, normals, (patch, side), albedo, whether they shine themselves."""
     order = np.argsort(world.patch, kind="stable")
     cumulative = np.cumsum(world.area[order].astype(np.float64) + 1e-12)
     first = np.searchsorted(world.patch[order], np.arange(world.patches))
@@ -73,11 +74,11 @@ def _samples(world: World, rng: np.random.Generator, each: int = 2) -> tuple[NDA
     hits = Hits(faces.astype(np.int32), u, v, np.zeros(len(faces), np.float32))
     points, normals = world.points(hits), world.facing[faces]
     albedo = world.albedo(hits, np.full(len(faces), 0.3, np.float32))
-    glow = world.glow[world.material[faces]]
+    shines = world.glow[world.material[faces]].max(-1) > 0
     patch = world.patch[faces]
     owner = np.concatenate([np.stack([patch, np.zeros_like(patch)], -1), np.stack([patch, np.ones_like(patch)], -1)])
-    double = np.concatenate([points, points]), np.concatenate([normals, -normals])
-    return np.tile(faces, 2), *double, owner.astype(np.int64), np.tile(albedo, (2, 1)), np.tile(glow, (2, 1))
+    both = np.concatenate([points, points]), np.concatenate([normals, -normals])
+    return *both, owner.astype(np.int64), np.tile(albedo, (2, 1)), np.tile(shines, 2)
 
 
 def incoming(lighting: Lighting, hits: Hits, directions: FloatArray) -> FloatArray:
@@ -105,7 +106,9 @@ def hemisphere(normals: FloatArray, rays: int, rng: np.random.Generator) -> Floa
     return d
 
 
-def direct_light(lighting: Lighting, points: FloatArray, normals: FloatArray, rng: np.random.Generator, tries: int) -> FloatArray:
+def direct_light(
+    lighting: Lighting, points: FloatArray, normals: FloatArray, rng: np.random.Generator, tries: int
+) -> FloatArray:
     """Light (N, 3) at points from lamps, windows and the sun, with traced shadows.
 
     Each try picks one lamp by its unshadowed light there (resampled importance sampling, Talbot et al. 2005).
@@ -146,10 +149,12 @@ def _tinted(lamp: Lamp) -> FloatArray:
     return (lamp.power / max(float(lamp.power.mean()), 1e-9)).astype(np.float32)
 
 
-def _unshadowed(lamp: Lamp, target: FloatArray, points: FloatArray, normals: FloatArray, soft: bool = False) -> FloatArray:
+def _unshadowed(
+    lamp: Lamp, target: FloatArray, points: FloatArray, normals: FloatArray, soft: bool = False
+) -> FloatArray:
     """Mean light (N,) that a point of the lamp would give if nothing stood between; soft: a cautious guess."""
     to = target - points
-    square = np.maximum(np.einsum("ij,ij->i", to, to), 0.02)
+    square = np.maximum(np.einsum("ij,ij->i", to, to), 0.05)
     distance = np.sqrt(square)
     cosine = np.einsum("ij,ij->i", to, normals) / distance
     strength = float(lamp.power.mean())
@@ -195,17 +200,19 @@ def sky_radiance(sky: Sky, directions: FloatArray) -> FloatArray:
     return np.asarray(colour * (1 - below) + sky.ground * below, np.float32)
 
 
-def pixel_light(lighting: Lighting, points: FloatArray, normals: FloatArray, rng: np.random.Generator, rays: int = 12, tries: int = 4) -> FloatArray:
-    """Light (N, 3) at the points of a picture: direct, and gathered from the patches."""
-    out = direct_light(lighting, points, normals, rng, tries)
+def gathered_light(
+    lighting: Lighting, points: FloatArray, normals: FloatArray, rng: np.random.Generator, rays: int = 24
+) -> FloatArray:
+    """Light (N, 3) at the points of a picture that comes from the patches and, in the open, from the sky."""
     directions = hemisphere(normals, rays, rng)
     starts = np.repeat(points + normals * _LIFT, rays, 0)
     hits = lighting.world.tracer.cast(starts, directions)
-    out += incoming(lighting, hits, directions).reshape(-1, rays, 3).mean(1)
-    return out
+    return np.asarray(incoming(lighting, hits, directions).reshape(-1, rays, 3).mean(1), np.float32)
 
 
-def mirrored(lighting: Lighting, points: FloatArray, normals: FloatArray, directions: FloatArray, rng: np.random.Generator) -> FloatArray:
+def mirrored(
+    lighting: Lighting, points: FloatArray, normals: FloatArray, directions: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """Radiance (N, 3) that comes back along mirrored, slightly rough rays."""
     world = lighting.world
     along = np.einsum("ij,ij->i", directions, normals)[:, None]
@@ -214,7 +221,9 @@ def mirrored(lighting: Lighting, points: FloatArray, normals: FloatArray, direct
     d = (d + rng.normal(0, 0.04, d.shape)).astype(np.float32)
     hits = world.tracer.cast(points + normals * _LIFT, d)
     out = incoming(lighting, hits, d)
+    material = world.material[np.maximum(hits.face, 0)]
     if not lighting.open_air:
-        away = (hits.face < 0) | world.outside[world.material[np.maximum(hits.face, 0)]]
+        away = (hits.face < 0) | world.outside[material]
         out[away] = sky_radiance(lighting.site.sky, d[away])
-    return out
+    out += np.where((hits.face >= 0)[:, None], world.glow[material], 0)
+    return np.asarray(out, np.float32)

@@ -59,8 +59,8 @@ def _image(field: NDArray[np.floating]) -> ByteImage:
 def paint(rng: Rng, base: ArrayLike | None = None) -> Look:
     """Painted plaster: fine grain over slow stains."""
     shade = paint_colour(rng) if base is None else np.asarray(base)
-    field = _mottled(rng, 128, 0.0, 0.02, 0.4) * _mottled(rng, 128, 0.0, 0.05, 1.8)
-    return Look(_image(field[..., None] * shade), rng.uniform(1.5, 4), gloss=float(rng.choice([0, 0, 0.01])))
+    field = _mottled(rng, 128, 0.0, 0.012, 0.4) * _mottled(rng, 128, 0.0, 0.03 * rng.random() ** 2, 1.8)
+    return Look(_image(field[..., None] * shade), rng.uniform(1.5, 4))
 
 
 def wood(rng: Rng, boards: int | None = None) -> Look:
@@ -87,7 +87,9 @@ def tiles(rng: Rng, side: float | None = None, base: ArrayLike | None = None) ->
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size * n
     row, column = y.astype(int), x.astype(int)
     chequer = ((row + column) % 2)[..., None]
-    field = (shade * (1 - chequer) + other * chequer) * (1 + rng.normal(0, rng.uniform(0, 0.08), (n, n)))[row, column, None]
+    field = (shade * (1 - chequer) + other * chequer) * (1 + rng.normal(0, rng.uniform(0, 0.08), (n, n)))[
+        row, column, None
+    ]
     field = field * (1 + noise(rng, size, 1.2) * rng.uniform(0, 0.1))[..., None]
     gap = rng.uniform(0.01, 0.04)
     field = np.where(((x % 1 < gap) | (y % 1 < gap))[..., None], shade * rng.uniform(0.4, 1.2), field)
@@ -191,7 +193,9 @@ def picture(rng: Rng, size: int = 128) -> ByteImage:
 
 def document(rng: Rng, size: int = 128) -> ByteImage:
     """A printed page: lines of text, a heading, a picture."""
-    sheet = Image.new("RGB", (size, size), tuple(int(v) for v in np.clip(rng.uniform(215, 250) + rng.normal(0, 4, 3), 0, 255)))
+    sheet = Image.new(
+        "RGB", (size, size), tuple(int(v) for v in np.clip(rng.uniform(215, 250) + rng.normal(0, 4, 3), 0, 255))
+    )
     draw = ImageDraw.Draw(sheet)
     if rng.random() < 0.6:
         w, h = int(rng.uniform(0.2, 0.9) * size), int(rng.uniform(0.15, 0.5) * size)
@@ -242,7 +246,13 @@ def facade(rng: Rng) -> ByteImage:
 
 def foliage(rng: Rng) -> ByteImage:
     """Leaves or grass, mostly green (128, 128, 3)."""
-    greens = np.clip(np.array([0.24, 0.36, 0.12]) * rng.uniform(0.6, 1.4) + rng.normal(0, 0.05, (4, 1)) + rng.normal(0, 0.03, (4, 3)), 0, 1)
+    greens = np.clip(
+        np.array([0.24, 0.36, 0.12]) * rng.uniform(0.6, 1.4)
+        + rng.normal(0, 0.05, (4, 1))
+        + rng.normal(0, 0.03, (4, 3)),
+        0,
+        1,
+    )
     return ramp(0.5 + noise(rng, 128, rng.uniform(0.2, 0.9)) * 0.25, greens.astype(np.float32))
 
 

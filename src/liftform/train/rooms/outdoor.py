@@ -41,7 +41,11 @@ def _ground(site: Site, half: float, walk: float, length: float, city: bool, rng
     base, patch = sheet(wild, (-far, -0.02, far), (2 * far, 0, 0), (0, 0, -2 * far), 20.0)
     site.soup.add(base, patch)
     grey = rng.uniform(0.18, 0.5)
-    road = materials.concrete(rng) if city or rng.random() < 0.4 else Look(materials.concrete(rng).texture, 3.0, (0.8, 0.65, 0.45))
+    road = (
+        materials.concrete(rng)
+        if city or rng.random() < 0.4
+        else Look(materials.concrete(rng).texture, 3.0, (0.8, 0.65, 0.45))
+    )
     road = Look(road.texture, road.scale_m, (grey, grey, grey))
     part, patch = sheet(road, (-half, 0.0, length), (2 * half, 0, 0), (0, 0, -2 * length), 4.0)
     site.soup.add(part, patch)
@@ -117,10 +121,22 @@ class _Yard:
                 for z in np.arange(-length * 0.6, length * 0.6, spacing):
                     if rng.random() < 0.6:
                         role = "vehicle" if rng.random() < 0.7 else "car"
-                        self.put(role, side * (half - 1.05), float(z + rng.normal(0, 0.5)), 0.0, 0.0 if side < 0 else np.pi)
+                        self.put(
+                            role, side * (half - 1.05), float(z + rng.normal(0, 0.5)), 0.0, 0.0 if side < 0 else np.pi
+                        )
             for _ in range(int(rng.integers(0, 4))):
-                self.put("vehicle", float(rng.choice([-1, 1]) * half * 0.4), float(rng.uniform(-40, 40)), 0.0, float(rng.choice([0, np.pi])))
-        kinds = ("tree", "pole", "figure", "person", "streetclutter", "bush") if city else ("tree", "tree", "bush", "rock", "tree", "figure", "clutter")
+                self.put(
+                    "vehicle",
+                    float(rng.choice([-1, 1]) * half * 0.4),
+                    float(rng.uniform(-40, 40)),
+                    0.0,
+                    float(rng.choice([0, np.pi])),
+                )
+        kinds = (
+            ("tree", "pole", "figure", "person", "streetclutter", "bush")
+            if city
+            else ("tree", "tree", "bush", "rock", "tree", "figure", "clutter")
+        )
         for _ in range(int(rng.integers(15, 50))):
             role, side = str(rng.choice(kinds)), float(rng.choice([-1, 1]))
             if city:
@@ -133,7 +149,13 @@ class _Yard:
             self.put(role, float(x), z, y, float(rng.uniform(-np.pi, np.pi)))
         if not city and rng.random() < 0.4:
             for _ in range(int(rng.integers(1, 4))):
-                self.put("house", float(rng.choice([-1, 1]) * rng.uniform(15, 40)), float(rng.uniform(-40, 40)), -0.02, float(rng.uniform(-np.pi, np.pi)))
+                self.put(
+                    "house",
+                    float(rng.choice([-1, 1]) * rng.uniform(15, 40)),
+                    float(rng.uniform(-40, 40)),
+                    -0.02,
+                    float(rng.uniform(-np.pi, np.pi)),
+                )
 
 
 def _tree(rng: Rng) -> Prop:

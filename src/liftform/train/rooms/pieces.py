@@ -91,7 +91,15 @@ def _books(look: Look, x0: float, x1: float, y: float, free: float, d: float, rn
         block = box(look, (x, y, front - min(0.2, 1.5 * d)), (x + w, y + high, front - 0.001))
         uv = np.stack([a + block.uv[..., 0] * 0.3, b + block.uv[..., 1] * 0.3], -1)
         share = w / 0.35
-        items.append(Part(front_face.corners, front_face.normals, front_face.uv * (share, 1) + (a, 0), front_face.tint, look.texture))
+        items.append(
+            Part(
+                front_face.corners,
+                front_face.normals,
+                front_face.uv * (share, 1) + (a, 0),
+                front_face.tint,
+                look.texture,
+            )
+        )
         items.append(Part(block.corners, block.normals, uv.astype(np.float32), block.tint * 0.8, look.texture))
         x += w
     if not items:
@@ -134,13 +142,21 @@ def chair(rng: Rng) -> Prop:
     w, d, h = rng.uniform(0.19, 0.24), rng.uniform(0.19, 0.24), rng.uniform(0.42, 0.48)
     t, top = rng.uniform(0.025, 0.045), rng.uniform(0.78, 1.05)
     parts = [box(seat_look, (-w, h - rng.uniform(0.02, 0.06), -d), (w, h, d), across=True)]
-    legs = [((x, 0, d - t), (x + t, h - 0.02, d)) for x in (-w, w - t)] + [((x, 0, -d), (x + t, top, -d + t)) for x in (-w, w - t)]
+    legs = [((x, 0, d - t), (x + t, h - 0.02, d)) for x in (-w, w - t)] + [
+        ((x, 0, -d), (x + t, top, -d + t)) for x in (-w, w - t)
+    ]
     parts.append(boxes(look, legs))
     style = rng.random()
     if style < 0.4:
-        bars = [((-w + t, y, -d + 0.005), (w - t, y + 0.06, -d + t - 0.005)) for y in np.linspace(h + 0.1, top - 0.07, int(rng.integers(2, 5)))]
+        bars = [
+            ((-w + t, y, -d + 0.005), (w - t, y + 0.06, -d + t - 0.005))
+            for y in np.linspace(h + 0.1, top - 0.07, int(rng.integers(2, 5)))
+        ]
     elif style < 0.7:
-        bars = [((x, h, -d + 0.005), (x + 0.03, top, -d + t - 0.005)) for x in np.linspace(-w + t, w - t - 0.03, int(rng.integers(3, 6)))]
+        bars = [
+            ((x, h, -d + 0.005), (x + 0.03, top, -d + t - 0.005))
+            for x in np.linspace(-w + t, w - t - 0.03, int(rng.integers(3, 6)))
+        ]
         bars.append(((-w, top - 0.06, -d), (w, top, -d + t)))
     else:
         bars = [((-w, h + rng.uniform(0.05, 0.2), -d), (w, top, -d + t))]
@@ -152,15 +168,30 @@ def office_chair(rng: Rng) -> Prop:
     """A padded seat and back on a column with five feet."""
     look, metal = materials.fabric(rng), materials.plain(np.full(3, rng.choice([0.05, 0.1, 0.5])), 0.03)
     h, w = rng.uniform(0.42, 0.54), rng.uniform(0.22, 0.26)
-    parts = [box(look, (-w, h - 0.07, -w), (w, h, w)), box(look, (-w * 0.9, h + 0.12, -w - 0.04), (w * 0.9, h + rng.uniform(0.45, 0.75), -w + 0.03))]
+    parts = [
+        box(look, (-w, h - 0.07, -w), (w, h, w)),
+        box(look, (-w * 0.9, h + 0.12, -w - 0.04), (w * 0.9, h + rng.uniform(0.45, 0.75), -w + 0.03)),
+    ]
     parts.append(turned(metal, [(0.03, 0.07), (0.03, h - 0.06)], 10))
     parts.append(box(metal, (-0.03, h - 0.05, -w - 0.06), (0.03, h + 0.25, -w - 0.04)))
     for k in range(5):
         a = k * 2 * np.pi / 5
         x, z = 0.28 * np.sin(a), 0.28 * np.cos(a)
-        parts.append(box(metal, (min(0, x) - 0.015, 0.05, min(0, z) - 0.015), (max(0, x) + 0.015, 0.08, max(0, z) + 0.015)) if k == 0 else _strut(metal, x, z))
+        parts.append(
+            box(metal, (min(0, x) - 0.015, 0.05, min(0, z) - 0.015), (max(0, x) + 0.015, 0.08, max(0, z) + 0.015))
+            if k == 0
+            else _strut(metal, x, z)
+        )
     if rng.random() < 0.6:
-        parts.append(boxes(metal, [((s * (w + 0.03) - 0.02, h + 0.18, -w * 0.6), (s * (w + 0.03) + 0.02, h + 0.21, w * 0.6)) for s in (-1, 1)]))
+        parts.append(
+            boxes(
+                metal,
+                [
+                    ((s * (w + 0.03) - 0.02, h + 0.18, -w * 0.6), (s * (w + 0.03) + 0.02, h + 0.21, w * 0.6))
+                    for s in (-1, 1)
+                ],
+            )
+        )
     return prop(parts, "office chair")
 
 
@@ -175,18 +206,36 @@ def _strut(look: Look, x: float, z: float) -> Part:
 def sofa(rng: Rng, width: float) -> Prop:
     """A base, arms, a back and cushions."""
     look = materials.fabric(rng)
-    w, d, seat, top, arm = width / 2, rng.uniform(0.4, 0.5), rng.uniform(0.38, 0.46), rng.uniform(0.7, 0.95), rng.uniform(0.1, 0.25)
+    w, d, seat, top, arm = (
+        width / 2,
+        rng.uniform(0.4, 0.5),
+        rng.uniform(0.38, 0.46),
+        rng.uniform(0.7, 0.95),
+        rng.uniform(0.1, 0.25),
+    )
     foot = float(rng.choice([0.0, 0.08, 0.14]))
     spans = [((-w, foot, -d), (w, seat - 0.13, d)), ((-w, seat - 0.13, -d), (w, top, -d + 0.2))]
-    spans += [((-w, seat - 0.13, -d + 0.2), (-w + arm, seat + rng.uniform(0.08, 0.22), d)), ((w - arm, seat - 0.13, -d + 0.2), (w, seat + 0.18, d))]
+    spans += [
+        ((-w, seat - 0.13, -d + 0.2), (-w + arm, seat + rng.uniform(0.08, 0.22), d)),
+        ((w - arm, seat - 0.13, -d + 0.2), (w, seat + 0.18, d)),
+    ]
     count = max(1, round((width - 2 * arm) / 0.7))
     xs = np.linspace(-w + arm, w - arm, count + 1)
-    spans += [((a + 0.006, seat - 0.13, -d + 0.2), (b - 0.006, seat, d + 0.01)) for a, b in zip(xs[:-1], xs[1:], strict=True)]
-    spans += [((a + 0.006, seat, -d + 0.18), (b - 0.006, top + 0.03, -d + 0.32)) for a, b in zip(xs[:-1], xs[1:], strict=True)]
+    spans += [
+        ((a + 0.006, seat - 0.13, -d + 0.2), (b - 0.006, seat, d + 0.01)) for a, b in zip(xs[:-1], xs[1:], strict=True)
+    ]
+    spans += [
+        ((a + 0.006, seat, -d + 0.18), (b - 0.006, top + 0.03, -d + 0.32)) for a, b in zip(xs[:-1], xs[1:], strict=True)
+    ]
     parts = [boxes(look, spans)]
     if foot:
         wood = materials.wood(rng, 1)
-        parts.append(boxes(wood, [((x, 0, z), (x + 0.05, foot, z + 0.05)) for x in (-w + 0.04, w - 0.09) for z in (-d + 0.04, d - 0.09)]))
+        parts.append(
+            boxes(
+                wood,
+                [((x, 0, z), (x + 0.05, foot, z + 0.05)) for x in (-w + 0.04, w - 0.09) for z in (-d + 0.04, d - 0.09)],
+            )
+        )
     if rng.random() < 0.6 and w - arm > 0.25:
         for x in rng.uniform(-w + arm, w - arm - 0.35, int(rng.integers(1, 4))):
             parts.append(cushion(rng, float(x), seat, -d + 0.34))
@@ -209,7 +258,10 @@ def bed(rng: Rng, width: float) -> Prop:
     look, linen = materials.surface(rng), materials.fabric(rng)
     w, d, h = width / 2, rng.uniform(0.98, 1.08), rng.uniform(0.38, 0.6)
     white = materials.plain(np.clip(rng.uniform(0.7, 0.95) + rng.normal(0, 0.03, 3), 0, 1))
-    parts = [box(look, (-w, 0.1, -d), (w, h - 0.18, d)), box(white, (-w + 0.02, h - 0.18, -d + 0.03), (w - 0.02, h - 0.02, d - 0.02))]
+    parts = [
+        box(look, (-w, 0.1, -d), (w, h - 0.18, d)),
+        box(white, (-w + 0.02, h - 0.18, -d + 0.03), (w - 0.02, h - 0.02, d - 0.02)),
+    ]
     parts.append(box(linen, (-w - 0.01, h - 0.22, -d * rng.uniform(0.1, 0.6)), (w + 0.01, h + 0.03, d + 0.005)))
     parts.append(boxes(look, [((x, 0, z), (x + 0.06, 0.1, z + 0.06)) for x in (-w, w - 0.06) for z in (-d, d - 0.06)]))
     if rng.random() < 0.8:
@@ -220,7 +272,17 @@ def bed(rng: Rng, width: float) -> Prop:
         pillow = turned(white, [(0.02, 0), (0.3, 0.04), (0.3, 0.09), (0.02, 0.13)], 4)
         half = np.array([[0.7, 0, 0.7], [0, 1, 0], [-0.7, 0, 0.7]], np.float32)
         c = pillow.corners @ half * np.array([1.1, 1, 0.75], np.float32)
-        parts.append(_faceted(Part((c + np.array([x, h - 0.03, -d + 0.3])).astype(np.float32), pillow.normals, pillow.uv, pillow.tint, pillow.texture)))
+        parts.append(
+            _faceted(
+                Part(
+                    (c + np.array([x, h - 0.03, -d + 0.3])).astype(np.float32),
+                    pillow.normals,
+                    pillow.uv,
+                    pillow.tint,
+                    pillow.texture,
+                )
+            )
+        )
     return prop(parts, "bed")
 
 
@@ -228,7 +290,10 @@ def counter(rng: Rng, width: float, looks: tuple[Look, Look]) -> Prop:
     """A kitchen unit: plinth, doors and drawers under a worktop; (front, worktop) shared by the whole run."""
     front, top = looks
     w, d, h = width / 2, 0.3, 0.9
-    parts = [box(front, (-w, 0.1, -d), (w, h - 0.04, d - 0.02)), box(materials.plain((0.1, 0.1, 0.1)), (-w, 0, -d), (w, 0.1, d - 0.08))]
+    parts = [
+        box(front, (-w, 0.1, -d), (w, h - 0.04, d - 0.02)),
+        box(materials.plain((0.1, 0.1, 0.1)), (-w, 0, -d), (w, 0.1, d - 0.08)),
+    ]
     parts.append(box(top, (-w, h - 0.04, -d), (w, h, d + 0.02), across=True))
     count = max(1, round(width / 0.6))
     xs, doors, handles = np.linspace(-w, w, count + 1), [], []
@@ -255,14 +320,22 @@ def carton(rng: Rng, size: float) -> Prop:
     w, h, d = size * rng.uniform(0.4, 1.0, 3) / 2 * (1, 2, 1)
     mood = rng.random()
     if mood < 0.4:
-        look = Look(materials.concrete(rng).texture, 0.5, materials.linear(np.array([0.95, 0.75, 0.52]) * rng.uniform(0.8, 1.1)))
+        look = Look(
+            materials.concrete(rng).texture, 0.5, materials.linear(np.array([0.95, 0.75, 0.52]) * rng.uniform(0.8, 1.1))
+        )
     elif mood < 0.7:
         look = materials.plain(materials.colour(rng))
     else:
         look = Look(materials.picture(rng), float(max(w, h)))
     parts = [box(look, (-w, 0, -d), (w, h, d))]
     if rng.random() < 0.4:
-        parts.append(box(materials.plain(materials.colour(rng)), (-w * 1.03, h * 0.85, -d * 1.03), (w * 1.03, h * 1.005, d * 1.03)))
+        parts.append(
+            box(
+                materials.plain(materials.colour(rng)),
+                (-w * 1.03, h * 0.85, -d * 1.03),
+                (w * 1.03, h * 1.005, d * 1.03),
+            )
+        )
     return prop(parts, "carton")
 
 
@@ -283,7 +356,13 @@ def paper(rng: Rng) -> Prop:
     """A sheet, magazine or leaflet that lies flat."""
     w, d = rng.uniform(0.07, 0.15), rng.uniform(0.1, 0.21)
     look = Look(materials.document(rng))
-    return prop([box(materials.plain((0.9, 0.9, 0.9)), (-w, 0, -d), (w, 0.002, d)), panel(look, (-w, 0.0025, d), (2 * w, 0, 0), (0, 0, -2 * d))], "paper")
+    return prop(
+        [
+            box(materials.plain((0.9, 0.9, 0.9)), (-w, 0, -d), (w, 0.002, d)),
+            panel(look, (-w, 0.0025, d), (2 * w, 0, 0), (0, 0, -2 * d)),
+        ],
+        "paper",
+    )
 
 
 def screen(rng: Rng) -> Prop:
@@ -291,7 +370,11 @@ def screen(rng: Rng) -> Prop:
     w, h = rng.uniform(0.2, 0.36), rng.uniform(0.26, 0.4)
     black = materials.plain(np.full(3, rng.choice([0.03, 0.06, 0.7])), 0.03)
     y = rng.uniform(0.06, 0.16)
-    parts = [box(black, (-w, y, -0.02), (w, y + h, 0.015)), box(black, (-0.03, 0.01, -0.04), (0.03, y + 0.1, -0.02)), box(black, (-0.12, 0, -0.1), (0.12, 0.012, 0.08))]
+    parts = [
+        box(black, (-w, y, -0.02), (w, y + h, 0.015)),
+        box(black, (-0.03, 0.01, -0.04), (0.03, y + 0.1, -0.02)),
+        box(black, (-0.12, 0, -0.1), (0.12, 0.012, 0.08)),
+    ]
     parts.append(panel(_display(rng), (-w + 0.012, y + 0.012, 0.0155), (2 * w - 0.024, 0, 0), (0, h - 0.024, 0)))
     return prop(parts, "screen")
 
@@ -315,7 +398,11 @@ def _display(rng: Rng) -> Look:
 def keyboard(rng: Rng) -> Prop:
     """A keyboard: a slab with rows of keys."""
     look = materials.plain(np.full(3, rng.choice([0.04, 0.1, 0.8])))
-    keys = [((x, 0.016, z), (x + 0.02, 0.024, z + 0.016)) for x in np.arange(-0.2, 0.19, 0.026) for z in np.arange(-0.06, 0.05, 0.022)]
+    keys = [
+        ((x, 0.016, z), (x + 0.02, 0.024, z + 0.016))
+        for x in np.arange(-0.2, 0.19, 0.026)
+        for z in np.arange(-0.06, 0.05, 0.022)
+    ]
     return prop([box(look, (-0.215, 0, -0.07), (0.215, 0.016, 0.07)), boxes(look, keys)], "keyboard")
 
 
@@ -334,7 +421,14 @@ def vessel(rng: Rng) -> Prop:
         line = [(0.001, 0), (r * 0.4, 0), (r, r * 0.7), (r * 0.95, r * 0.7), (r * 0.4, 0.012), (0.001, 0.012)]
     elif kind == 3:
         h = rng.uniform(0.15, 0.45)
-        line = [(0.001, 0), (h * 0.2, 0), (h * rng.uniform(0.2, 0.35), h * 0.4), (h * 0.1, h * 0.85), (h * 0.16, h), (h * 0.1, h * 0.84)]
+        line = [
+            (0.001, 0),
+            (h * 0.2, 0),
+            (h * rng.uniform(0.2, 0.35), h * 0.4),
+            (h * 0.1, h * 0.85),
+            (h * 0.16, h),
+            (h * 0.1, h * 0.84),
+        ]
     else:
         h = rng.uniform(0.06, 0.2)
         line = [(0.001, 0), (r, 0), (r, h), (0.001, h)]
@@ -375,7 +469,11 @@ def ceiling_lamp(rng: Rng, drop: float) -> Prop:
     if kind == 1:
         return prop([turned(bright, [(0.001, 0), (0.1, 0.01), (0.17, 0.05), (0.17, 0.09)])], "disc", lamp=-0.05)
     cord = materials.plain((0.1, 0.1, 0.1))
-    shade = turned(bright, [(0.2, 0), (0.14, 0.12), (0.03, 0.2)]) if kind == 2 else turned(bright, [(0.001, 0), (0.11, 0.05), (0.15, 0.14), (0.11, 0.23), (0.02, 0.28)])
+    shade = (
+        turned(bright, [(0.2, 0), (0.14, 0.12), (0.03, 0.2)])
+        if kind == 2
+        else turned(bright, [(0.001, 0), (0.11, 0.05), (0.15, 0.14), (0.11, 0.23), (0.02, 0.28)])
+    )
     return prop([shade, box(cord, (-0.005, 0.15, -0.005), (0.005, 0.2 + drop, 0.005))], "pendant", lamp=-0.04)
 
 
@@ -402,7 +500,10 @@ def curtain(rng: Rng, width: float, height: float) -> Prop:
     look, n = materials.fabric(rng), max(6, int(width / 0.05))
     s, depth = np.linspace(-width / 2, width / 2, n + 1), rng.uniform(0.015, 0.045)
     z = depth * np.sin(s * rng.uniform(35, 70) + rng.normal(0, 0.4, n + 1))
-    quads = [sheet(look, (a, 0, p), (b - a, 0, q - p), (0, height, 0), shift=(a, 0))[0] for a, b, p, q in zip(s[:-1], s[1:], z[:-1], z[1:], strict=True)]
+    quads = [
+        sheet(look, (a, 0, p), (b - a, 0, q - p), (0, height, 0), shift=(a, 0))[0]
+        for a, b, p, q in zip(s[:-1], s[1:], z[:-1], z[1:], strict=True)
+    ]
     return prop([merged(quads)], "curtain")
 
 
@@ -414,4 +515,13 @@ def stairs(rng: Rng, width: float, steps: int) -> Prop:
 
 
 #: Small procedural things that stand on boards and table tops.
-SMALL: tuple[Callable[[Rng], Prop], ...] = (book, book, vessel, vessel, vessel, paper, paper, lambda rng: carton(rng, float(rng.uniform(0.06, 0.25))))
+SMALL: tuple[Callable[[Rng], Prop], ...] = (
+    book,
+    book,
+    vessel,
+    vessel,
+    vessel,
+    paper,
+    paper,
+    lambda rng: carton(rng, float(rng.uniform(0.06, 0.25))),
+)

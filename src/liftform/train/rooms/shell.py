@@ -93,7 +93,11 @@ def build(site: Site, rng: Rng) -> None:
     inner = [materials.wall(rng, a.kind in ("bath", "wc", "kitchen")) for a in layout.areas]
     if rng.random() < 0.5:  # one paint throughout, but where the walls are tiled
         inner = [inner[0] if rng.random() < 0.8 else look for look in inner]
-    trim = materials.plain(np.clip(rng.uniform(0.75, 0.95) + rng.normal(0, 0.02, 3), 0, 1)) if rng.random() < 0.7 else materials.wood(rng, 1)
+    trim = (
+        materials.plain(np.clip(rng.uniform(0.75, 0.95) + rng.normal(0, 0.02, 3), 0, 1))
+        if rng.random() < 0.7
+        else materials.wood(rng, 1)
+    )
     outer = materials.paint(rng)
     for wall in layout.walls:
         _wall(site, wall, inner, trim, outer)
@@ -178,7 +182,9 @@ def _fit(site: Site, wall: Wall, opening: Opening, trim: Look, rng: Rng) -> None
     middle = _point(wall, (opening.start + opening.end) / 2, 0, 0)
     reach = 0.75 if opening.kind == "door" else 0.4
     if opening.sill < 0.05:
-        corners = np.array([_point(wall, s, k, 0)[[0, 2]] for s in (opening.start, opening.end) for k in (-reach, reach)])
+        corners = np.array(
+            [_point(wall, s, k, 0)[[0, 2]] for s in (opening.start, opening.end) for k in (-reach, reach)]
+        )
         low, high = corners.min(0), corners.max(0)
         site.zones.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
     if opening.kind == "window" or (wall.exterior and opening.kind == "opening"):
@@ -212,7 +218,9 @@ def _door(
     if rng.random() < 0.6:
         rows = int(rng.integers(1, 4))
         ys = np.linspace(0.15, head - 0.12, rows + 1)
-        cuts: list[tuple[ArrayLike, ArrayLike]] = [((0.13, a, -0.026), (width - 0.13, b - 0.08, 0.026)) for a, b in zip(ys[:-1], ys[1:], strict=True)]
+        cuts: list[tuple[ArrayLike, ArrayLike]] = [
+            ((0.13, a, -0.026), (width - 0.13, b - 0.08, 0.026)) for a, b in zip(ys[:-1], ys[1:], strict=True)
+        ]
         leaf.append(boxes(look, cuts, across=False))
     metal = materials.plain(np.full(3, rng.choice([0.15, 0.6])), 0.05)
     leaf.append(boxes(metal, [((width - 0.16, 1.02, z), (width - 0.05, 1.045, z + 0.02)) for z in (-0.07, 0.05)]))
@@ -233,13 +241,22 @@ def _window(site: Site, wall: Wall, opening: Opening, trim: Look, rng: Rng) -> N
     yaw = float(np.arctan2(-wall.along[1], wall.along[0]))
     middle = _point(wall, (opening.start + opening.end) / 2, 0, 0)
     w, t = width / 2, rng.uniform(0.03, 0.07)
-    spans: list[tuple[ArrayLike, ArrayLike]] = [((-w, low, -0.03), (w, low + t, 0.03)), ((-w, high - t, -0.03), (w, high, 0.03))]
+    spans: list[tuple[ArrayLike, ArrayLike]] = [
+        ((-w, low, -0.03), (w, low + t, 0.03)),
+        ((-w, high - t, -0.03), (w, high, 0.03)),
+    ]
     columns, rows = max(1, round(width / rng.uniform(0.5, 1.2))), 1 if rng.random() < 0.6 else 2
-    spans += [((x - t / 2, low, -0.03), (x + t / 2, high, 0.03)) for x in np.linspace(-w + t / 2, w - t / 2, columns + 1)]
+    spans += [
+        ((x - t / 2, low, -0.03), (x + t / 2, high, 0.03)) for x in np.linspace(-w + t / 2, w - t / 2, columns + 1)
+    ]
     spans += [((-w, y - t / 2, -0.03), (w, y + t / 2, 0.03)) for y in np.linspace(low, high, rows + 1)[1:-1]]
     _in_wall(site, boxes(trim, spans, across=False), middle, yaw)
     normal = np.array([-wall.along[1], 0, wall.along[0]])
-    sides = [s for s in (1.0, -1.0) if site.layout.area_at((middle + normal * s * (wall.thickness / 2 + 0.1))[None, [0, 2]])[0] >= 0]
+    sides = [
+        s
+        for s in (1.0, -1.0)
+        if site.layout.area_at((middle + normal * s * (wall.thickness / 2 + 0.1))[None, [0, 2]])[0] >= 0
+    ]
     if not sides:
         return
     inward = sides[0]
@@ -257,7 +274,14 @@ def _window(site: Site, wall: Wall, opening: Opening, trim: Look, rng: Rng) -> N
     centre = middle + np.array([0, (low + high) / 2, 0]) + normal * inward * (wall.thickness / 2 * 0.75)
     power = shade * (0.5 if covered else 0.75)
     site.lamps.append(
-        Lamp(*(np.asarray(x, np.float32) for x in (centre, along * w * 0.9, (0, (high - low) / 2 * 0.9, 0), normal * inward, power)), 0.02, 0.0)
+        Lamp(
+            *(
+                np.asarray(x, np.float32)
+                for x in (centre, along * w * 0.9, (0, (high - low) / 2 * 0.9, 0), normal * inward, power)
+            ),
+            0.02,
+            0.0,
+        )
     )
 
 
@@ -271,7 +295,9 @@ def _blind(
     look = Look(materials.WHITE, 1.0, materials.linear(colour), 0.0, (float(glow[0]), float(glow[1]), float(glow[2])))
     if slats:
         pitch = float(rng.uniform(0.03, 0.06))
-        spans: list[tuple[ArrayLike, ArrayLike]] = [((-w, y, z - 0.012), (w, y + pitch * 0.75, z - 0.009)) for y in np.arange(low + 0.02, high - 0.03, pitch)]
+        spans: list[tuple[ArrayLike, ArrayLike]] = [
+            ((-w, y, z - 0.012), (w, y + pitch * 0.75, z - 0.009)) for y in np.arange(low + 0.02, high - 0.03, pitch)
+        ]
         part = boxes(look, spans)
     else:
         bottom = low if rng.random() < 0.6 else float(rng.uniform(low, low + 0.7 * (high - low)))
@@ -324,7 +350,9 @@ def _ceiling(site: Site, rng: Rng) -> None:
     soup.add(part, patch)
     if rng.random() < 0.15 and h > 2.4:
         beam, deep, wide = materials.surface(rng), rng.uniform(0.1, min(0.3, h - 2.2)), rng.uniform(0.08, 0.25)
-        spans: list[tuple[ArrayLike, ArrayLike]] = [((x, h - deep, z0), (x + wide, h, z1)) for x in np.arange(x0 + 0.5, x1, rng.uniform(0.6, 2.0))]
+        spans: list[tuple[ArrayLike, ArrayLike]] = [
+            ((x, h - deep, z0), (x + wide, h, z1)) for x in np.arange(x0 + 0.5, x1, rng.uniform(0.6, 2.0))
+        ]
         soup.add(boxes(beam, spans))
 
 
@@ -349,7 +377,9 @@ def _skirting(site: Site, trim: Look, rng: Rng) -> None:
             site.soup.add(boxes(trim, spans))
 
 
-def _clear(a: NDArray[np.float64], unit: NDArray[np.float64], length: float, openings: list[tuple[Wall, Opening]]) -> list[tuple[float, float]]:
+def _clear(
+    a: NDArray[np.float64], unit: NDArray[np.float64], length: float, openings: list[tuple[Wall, Opening]]
+) -> list[tuple[float, float]]:
     """The parts of an edge that no floor-level opening crosses."""
     cuts = []
     for wall, o in openings:
@@ -377,7 +407,12 @@ def _outside(site: Site, rng: Rng) -> None:
         site.soup.add(part, patch, outside=True)
     for _ in range(int(rng.integers(2, 9))):
         angle, far = rng.uniform(-np.pi, np.pi), rng.uniform(6, 45)
-        x, z = (x0 + x1) / 2 + np.sin(angle) * (far + (x1 - x0) / 2 + 6), (z0 + z1) / 2 + np.cos(angle) * (far + (z1 - z0) / 2 + 6)
+        x, z = (
+            (x0 + x1) / 2 + np.sin(angle) * (far + (x1 - x0) / 2 + 6),
+            (z0 + z1) / 2 + np.cos(angle) * (far + (z1 - z0) / 2 + 6),
+        )
         w, h = rng.uniform(2, 8), rng.uniform(2, 14)
-        look = Look(materials.facade(rng), rng.uniform(3, 6)) if rng.random() < 0.6 else Look(materials.foliage(rng), 2.0)
+        look = (
+            Look(materials.facade(rng), rng.uniform(3, 6)) if rng.random() < 0.6 else Look(materials.foliage(rng), 2.0)
+        )
         site.soup.add(box(look, (x - w, drop, z - w * 0.7), (x + w, drop + h, z + w * 0.7)), outside=True)

@@ -174,8 +174,9 @@ def _albedo(
 
 
 @numba.njit(cache=True)
-def smooth(light: Any, normal: Any, depth: Any, step: int) -> Any:
-    """One pass of an edge-avoiding wavelet filter (Dammertz et al. 2010): light (H, W, 3), normals, depth (inf: none)."""
+def smooth(light: Any, normal: Any, point: Any, depth: Any, step: int) -> Any:
+    """One pass of an edge-avoiding wavelet filter (Dammertz et al. 2010): light, normals and points (H, W, 3), depth
+    (H, W), inf for none. Only pixels that lie in one another's plane mix."""
     height, width = depth.shape
     kernel = (0.375, 0.25, 0.0625)
     out = light.copy()
@@ -184,6 +185,8 @@ def smooth(light: Any, normal: Any, depth: Any, step: int) -> Any:
             z = depth[y, x]
             if not np.isfinite(z):
                 continue
+            n0, n1, n2 = normal[y, x, 0], normal[y, x, 1], normal[y, x, 2]
+            p0, p1, p2 = point[y, x, 0], point[y, x, 1], point[y, x, 2]
             total, r, g, b = 0.0, 0.0, 0.0, 0.0
             for dy in range(-2, 3):
                 yy = y + dy * step
@@ -193,11 +196,14 @@ def smooth(light: Any, normal: Any, depth: Any, step: int) -> Any:
                     xx = x + dx * step
                     if xx < 0 or xx >= width or not np.isfinite(depth[yy, xx]):
                         continue
-                    same = normal[y, x, 0] * normal[yy, xx, 0] + normal[y, x, 1] * normal[yy, xx, 1] + normal[y, x, 2] * normal[yy, xx, 2]
-                    if same < 0.8:
+                    same = n0 * normal[yy, xx, 0] + n1 * normal[yy, xx, 1] + n2 * normal[yy, xx, 2]
+                    if same < 0.85:
                         continue
-                    far = abs(depth[yy, xx] - z) / (z * 0.03 * step * (abs(dx) + abs(dy)) + 1e-6)
-                    weight = kernel[abs(dx)] * kernel[abs(dy)] * same**8 * np.exp(-far)
+                    d0, d1, d2 = point[yy, xx, 0] - p0, point[yy, xx, 1] - p1, point[yy, xx, 2] - p2
+                    off = abs(n0 * d0 + n1 * d1 + n2 * d2)
+                    if off > 0.012 * z or d0 * d0 + d1 * d1 + d2 * d2 > 0.06 * z * z * step:
+                        continue
+                    weight = kernel[abs(dx)] * kernel[abs(dy)] * (same - 0.84)
                     total += weight
                     r += weight * light[yy, xx, 0]
                     g += weight * light[yy, xx, 1]

@@ -144,6 +144,16 @@ def ring(radius=0.3, tube=0.1, centre=(0.0, 0.0, 0.0)):
     return distance
 
 
+def drum(radius=0.3, half=0.35):
+    """Signed distance of an upright cylinder."""
+
+    def distance(p):
+        across, along = np.hypot(p[..., 0], p[..., 2]) - radius, np.abs(p[..., 1]) - half
+        return np.hypot(np.maximum(across, 0), np.maximum(along, 0)) + np.minimum(np.maximum(across, along), 0)
+
+    return distance
+
+
 def both(*shapes):
     """Signed distance of a union."""
     return lambda p: np.minimum.reduce([shape(p) for shape in shapes])
@@ -175,6 +185,36 @@ def waves(points) -> np.ndarray:
     return 0.5 + 0.3 * np.sin(np.stack([7 * p[..., 0] + 1, 6 * p[..., 1] + 2, 5 * p[..., 2] + 3 * p[..., 0]], -1))
 
 
+#: sRGB of what is printed below, and of what it is printed on.
+INK, GROUND = (0.1, 0.05, 0.15), (0.8, 0.65, 0.45)
+
+
+def stripes(points) -> np.ndarray:
+    """Level bands of two colours, seven to a unit of height."""
+    return np.where(np.sin(2 * np.pi * 7 * np.asarray(points)[..., 1:2]) > 0, (0.15, 0.3, 0.6), (0.85, 0.8, 0.7))
+
+
+def face(points) -> np.ndarray:
+    """Two eyes and a mouth on the side of +z, the rest plain."""
+    p = np.asarray(points, np.float64)
+    x, y = p[..., 0], p[..., 1]
+    eyes = np.hypot(np.abs(x) - 0.12, y - 0.1) < 0.045
+    mouth = (np.abs(x) < 0.13) & (np.abs(y + 0.12 - 2 * x**2) < 0.025)
+    return np.where(((eyes | mouth) & (p[..., 2] > 0))[..., None], INK, GROUND)
+
+
+def printed(points) -> np.ndarray:
+    """A few unlike strokes (an L, a slash and a ring) on the side of +z, the rest plain."""
+    p = np.asarray(points, np.float64)
+    x, y = p[..., 0], p[..., 1]
+    letter = ((np.abs(x + 0.17) < 0.025) & (np.abs(y) < 0.13)) | (
+        (np.abs(y + 0.11) < 0.025) & (np.abs(x + 0.12) < 0.07)
+    )
+    slash = (np.abs(x - 0.4 * y) < 0.025) & (np.abs(y) < 0.13)
+    ring = np.abs(np.hypot(x - 0.16, y) - 0.08) < 0.025
+    return np.where(((letter | slash | ring) & (p[..., 2] > 0))[..., None], INK, GROUND)
+
+
 def traced(shape, camera, paint, background=(0.9, 0.1, 0.9)):
     """A Capture: a signed distance sphere-traced, unlit, on a flat background; mask and camera are known."""
     from liftform.capture import Capture, Mask, Photo
@@ -189,3 +229,16 @@ def traced(shape, camera, paint, background=(0.9, 0.1, 0.9)):
     alpha = hit.astype(np.float32)
     foreground = np.where(hit[..., None], color, 0).astype(np.float32)
     return Capture((Photo(color, alpha=alpha, mask=Mask(alpha, foreground, 1.0), camera=camera),))
+
+
+def room_depth(camera, width=4.0, height=2.7, back=4.0, floor=-1.4) -> np.ndarray:
+    """z-depth (H, W) of an empty room around a camera at the origin: floor, ceiling, sides, and the back wall (-Z)."""
+    _, rays = camera.rays()
+    with np.errstate(divide="ignore"):
+        planes = [
+            np.where(rays[..., 1] < 0, floor / rays[..., 1], np.inf),
+            np.where(rays[..., 1] > 0, (floor + height) / rays[..., 1], np.inf),
+            np.abs(width / 2 / rays[..., 0]),
+            np.where(rays[..., 2] < 0, -back / rays[..., 2], np.inf),
+        ]
+    return np.min(planes, axis=0)

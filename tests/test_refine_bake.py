@@ -67,14 +67,14 @@ def test_from_the_camera_it_looks_like_the_photo(ball_mesh, ball_photo) -> None:
 
 
 def test_from_behind_it_looks_like_the_guess(ball_mesh, ball_photo) -> None:
-    mesh = baked(*ball_mesh, ball_photo)
+    mesh = baked(*ball_mesh, ball_photo, texture="plain")
     assert psnr(error(render(mesh, BACK, "unlit"), traced(BALL, BACK, waves), 0.2)) > 30
     assert np.allclose(mesh.metadata["bake"]["gain"], 1, atol=0.05)
 
 
 def test_a_guess_in_other_light_is_brought_to_the_photos(ball_photo) -> None:
     darker = lambda p: linear_to_srgb(srgb_to_linear(waves(p)) * np.array([0.5, 0.8, 0.6], np.float32))  # noqa: E731
-    mesh = baked(*made(BALL, darker), ball_photo)
+    mesh = baked(*made(BALL, darker), ball_photo, texture="plain")
     assert mesh.metadata["bake"]["gain"][0] > mesh.metadata["bake"]["gain"][1] > 1.1
     assert psnr(error(render(mesh, BACK, "unlit"), traced(BALL, BACK, waves), 0.2)) > 24
 
@@ -82,7 +82,7 @@ def test_a_guess_in_other_light_is_brought_to_the_photos(ball_photo) -> None:
 def test_no_seam_where_seeing_ends(ball_photo) -> None:
     """The guess is of another hue; across the border the colour must still not jump."""
     other = lambda p: np.clip(waves(p) * 0.7 + np.array([0.15, 0.0, 0.1]), 0, 1)  # noqa: E731
-    mesh = baked(*made(BALL, other), ball_photo, size=1024)
+    mesh = baked(*made(BALL, other), ball_photo, size=1024, texture="plain")
     side = render(mesh, Camera.orbit(256, np.radians(40), np.pi / 2, 0.0, 1.6), "unlit")
     middle = side.mask[64:192, 64:192].all()
     assert middle
@@ -136,13 +136,13 @@ def test_a_plane_of_symmetry_shows_the_other_side(ball_mesh) -> None:
     photo = traced(BALL, camera, paint)
     behind = Camera.orbit(256, np.radians(40), np.pi, 0.0, 1.6)
     truth = traced(BALL, behind, paint)
-    plain = psnr(error(render(baked(mesh, grey, photo), behind, "unlit"), truth, 0.4))
+    plain = psnr(error(render(baked(mesh, grey, photo, texture="plain"), behind, "unlit"), truth, 0.4))
     told = grey.with_(metadata={"mirror": ((0.0, 0.0, 2.0), 0.0)})
-    result = baked(mesh, told, photo)
-    assert result.metadata["bake"]["mirrored"]
+    result = baked(mesh, told, photo, texture="mirror")
+    assert result.metadata["bake"]["hidden"]["mirrored"] > 0.2
     assert psnr(error(render(result, behind, "unlit"), truth, 0.4)) > max(30, plain + 10)
-    off = baked(mesh, told, photo, mirror=False)
-    assert not off.metadata["bake"]["mirrored"]
+    off = baked(mesh, told, photo, texture="plain")
+    assert off.metadata["bake"]["hidden"]["mirrored"] == 0
 
 
 def test_without_guessed_colours_the_seen_ones_spread(ball_mesh, ball_photo) -> None:
@@ -216,7 +216,9 @@ def test_the_membrane_holds_at_the_seen_and_dies_away() -> None:
     points = np.stack([x, y, 0 * x], 1).astype(np.float32)
     normals = np.tile(np.array([0, 0, 1], np.float32), (len(x), 1))
     known = (x < 0.3).astype(np.float32)
-    field = blend.membrane(points, normals, np.full((len(x), 3), 0.5), known, size=1.0)[:, 0].reshape(60, 60)
+    field = blend.membrane(blend.Links.of(points, normals), np.full((len(x), 3), 0.5), known, size=1.0)[:, 0].reshape(
+        60, 60
+    )
     assert np.abs(field[:, :15] - 0.5).max() < 0.02
     middle = field[30]
     assert np.all(np.diff(middle[20:]) < 1e-3)
@@ -231,6 +233,6 @@ def test_the_membrane_does_not_leap_to_the_other_side_of_a_plate() -> None:
     points = np.concatenate([top, top * [1, 1, -1]]).astype(np.float32)
     normals = np.repeat(np.array([[0, 0, 1], [0, 0, -1]], np.float32), len(x), 0)
     known = np.repeat(np.array([1, 0], np.float32), len(x))
-    field = blend.membrane(points, normals, np.full((2 * len(x), 3), 0.5), known, size=1.0)
+    field = blend.membrane(blend.Links.of(points, normals), np.full((2 * len(x), 3), 0.5), known, size=1.0)
     assert np.abs(field[: len(x)] - 0.5).max() < 0.02
     assert np.abs(field[len(x) :]).max() < 0.02

@@ -27,6 +27,8 @@ _MANY_FACES = 100_000
 _SIGNIFICANT_DIGITS = 6
 #: Decisions that only the JSON tells: true of nearly every picture, and dull.
 _LOADING_DETAILS = ("file type", "picture size", "working size", "colour", "alpha", "orientation")
+#: Unit of a mesh -> what is known of its scale.
+_SCALES = {"metre": "metric", "guessed metre": "guess"}
 #: A JSON list of plain values spread over lines; strings never hold a raw line break.
 _FLAT_LIST = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
 
@@ -45,8 +47,9 @@ class Report:
     """All that is known about one result.
 
     mesh: as finished, in the world frame. photo: the input. decisions: oldest first. seconds: stage -> time.
-    scale: "metric" or "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does
-    not say. files: name -> bytes. recipe: plain tables of the options that led to it.
+    kind: "object" or "scene", which is an open relief. scale: "metric", "guess" (metres, as a network guesses them) or
+    "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does not say.
+    files: name -> bytes. recipe: plain tables of the options that led to it.
     """
 
     mesh: Mesh = field(repr=False, compare=False)
@@ -54,6 +57,7 @@ class Report:
     health: Health
     decisions: tuple[Decision, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    kind: str = "object"
     scale: str = "unknown"
     seen: float | None = None
     fitness: tuple[Fitness, ...] = ()
@@ -88,6 +92,7 @@ class Report:
             "recipe_digest": self.recipe_digest,
             "input": {"name": Path(self.photo.source).name, "size": list(self.photo.original_size)},
             "decisions": [vars(decision) for decision in self.decisions],
+            "kind": self.kind,
             "scale": {"kind": self.scale, "unit": _unit(self.scale), "extent": list(self.extent)},
             "mesh": self.health.to_dict(),
             "surface": None if self.seen is None else {"seen": self.seen, "invented": 1 - self.seen},
@@ -121,15 +126,16 @@ class Report:
 def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
     """Measure a finished mesh (world frame) and gather what was decided on the way to it.
 
-    Of ``mesh.metadata``: "model" names the network that made it, ["scale"]["unit"] says "metre" where a real height was
-    given.
+    Of ``mesh.metadata``: "model" names the network that made it, "kind" a scene, ["scale"]["unit"] says "metre" where a
+    real size was given, and "guessed metre" where a network guessed it.
     """
     from .preview import seen_share
     from .topology import health
 
     found = health(mesh)
     photo = capture.photo
-    scale = "metric" if mesh.metadata.get("scale", {}).get("unit") == "metre" else "unknown"
+    kind = str(mesh.metadata.get("kind", "object"))
+    scale = _SCALES.get(mesh.metadata.get("scale", {}).get("unit"), "unknown")
     decisions = (*capture.decisions, *_mesh_decisions(mesh, scale))
     seen = None if mesh.seen is None else seen_share(mesh)
     textured = mesh.material is not None and mesh.material.base_color_texture is not None
@@ -139,10 +145,15 @@ def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = N
         health=found,
         decisions=decisions,
         seconds={} if seconds is None else seconds,
+        kind=kind,
         scale=scale,
         seen=seen,
-        fitness=tuple(fitness(found, scale, seen, textured)),
-        warnings=(*warnings(found, photo, seen), *_trust_warnings(mesh)),
+        fitness=tuple(fitness_of_scene(found, scale) if kind == "scene" else fitness(found, scale, seen, textured)),
+        warnings=tuple(
+            scene_warnings(mesh, found, scale)
+            if kind == "scene"
+            else (*warnings(found, photo, seen), *_trust_warnings(mesh))
+        ),
         recipe_digest=recipe_digest,
     )
 
@@ -163,6 +174,35 @@ def fitness(health: Health, scale: str, seen: float | None, textured: bool) -> l
         Fitness("close-up", "with care", f"{invented} from one picture"),
         Fitness("manufacturing", "no", f"{invented}, dimensions are not measured"),
     ]
+
+
+def fitness_of_scene(health: Health, scale: str) -> list[Fitness]:
+    """The verdict for a scene: a relief of what one picture showed. Nobody asks of it to be closed."""
+    heavy = f"{health.faces:,} faces: simplify first" if health.faces > _MANY_FACES else ""
+    size = {"metric": "", "guess": "its size is a guess: give a height or a distance"}.get(scale, "real size unknown")
+    return [
+        Fitness("backdrop near the camera's place", "yes"),
+        _judged("web", heavy),
+        _judged("walking a few steps", "what the picture hides is missing or invented"),
+        _judged("measuring", size, "depth is a network's estimate"),
+        Fitness("seen from behind", "no", "a picture shows a scene from one side only"),
+        Fitness("printing", "no", "an open surface, as every scene from one picture"),
+    ]
+
+
+def scene_warnings(mesh: Mesh, health: Health, scale: str) -> list[str]:
+    """What a user should look at before trusting a scene, one plain line each."""
+    found = []
+    if scale == "guess":
+        found.append("the scene's size is a network's guess, not a measure: give --height or --distance")
+    if scale == "unknown":
+        found.append("the scene's size is unknown: give --height or --distance")
+    missing = float(mesh.metadata.get("missing", 0.0))
+    if missing > 0.5:
+        found.append(f"{missing:.0%} of the picture has no depth (sky, or unknown)")
+    if health.degenerate_faces:
+        found.append(f"{health.degenerate_faces} faces have no area")
+    return found
 
 
 def warnings(health: Health, photo: Photo, seen: float | None) -> list[str]:
@@ -224,7 +264,7 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         if d["value"] is not None and d["what"] not in _LOADING_DETAILS
     ]
     rows.append(("size", _extent_text(facts["scale"])))
-    rows.append(("mesh", _mesh_text(mesh)))
+    rows.append(("mesh", _sheet_text(mesh) if facts["kind"] == "scene" else _mesh_text(mesh)))
     if surface:
         rows.append(("surface", f"{surface['seen']:.0%} seen, {surface['invented']:.0%} invented"))
     rows += _trust_rows(facts.get("trust"))
@@ -267,7 +307,7 @@ def _value_text(value: Any) -> str:
 
 
 def _extent_text(scale: Mapping[str, Any]) -> str:
-    unit = "m" if scale["kind"] == "metric" else "units"
+    unit = {"metric": "m", "guess": "m by guess"}.get(scale["kind"], "units")
     return " x ".join(f"{x:.3g}" for x in scale["extent"]) + f" {unit} (width, height, depth)"
 
 
@@ -278,6 +318,11 @@ def _mesh_text(mesh: Mapping[str, Any]) -> str:
     if mesh["self_intersecting"]:
         words.append(f"{mesh['self_intersecting']} self-intersections")
     return ", ".join(words)
+
+
+def _sheet_text(mesh: Mapping[str, Any]) -> str:
+    parts = "one sheet" if mesh["components"] == 1 else f"{mesh['components']} sheets"
+    return f"{mesh['faces']:,} faces, {parts}, open as every scene from one picture"
 
 
 def _fitness_text(fitness: Mapping[str, Any]) -> str:
@@ -318,14 +363,21 @@ def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:
         yield Decision("model", mesh.metadata["model"], "guessed", "the recipe's network, whatever the picture shows")
     if mesh.metadata.get("struts"):
         yield Decision("struts", mesh.metadata["struts"], "guessed", "loose parts joined, to make one piece")
-    if scale == "metric":
-        yield Decision("scale", scale, "given", "from the height that was given")
+    if hidden := mesh.metadata.get("bake", {}).get("hidden"):
+        filled = ", ".join(f"{hidden[how]:.0%} {how}" for how in ("mirrored", "continued", "guessed") if hidden[how])
+        yield Decision("hidden colour", filled or "none", "guessed", hidden["why"])
+    if scale == "metric" and mesh.metadata.get("depth_scale") != "metric":
+        yield Decision("scale", scale, "given", "from the height or distance that was given")
+    elif scale == "metric":
+        yield Decision("scale", scale, "file", "from the depth, which is in metres")
+    elif scale == "guess":
+        yield Decision("scale", scale, "guessed", "metres as the depth network guesses them")
     else:
         yield Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
 
 
 def _unit(scale: str) -> str:
-    return "metre" if scale == "metric" else "unknown"
+    return {"metric": "metre", "guess": "guessed metre"}.get(scale, "unknown")
 
 
 def _plain(value: Any) -> Any:

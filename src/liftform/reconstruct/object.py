@@ -211,6 +211,8 @@ def _notes(crop: _Crop, faces: int, struts: int) -> dict[str, object]:
     normal, offset, trust = crop.reading.mirror
     notes: dict[str, object] = {"model": "liftform-object", "dense_faces": faces, "struts": struts}
     notes["mirror_trust"] = round(trust, 3)
+    if trust > MIRROR_TRUST:  # whichever way it lies: what is copied across it is decided where the texture is made
+        notes["plane"] = (normal, offset)
     if trust > MIRROR_TRUST and abs(normal[0]) > MIRROR_SIDEWAYS:
         notes["mirror"] = (normal, offset)
     return notes

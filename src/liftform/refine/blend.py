@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,34 +70,62 @@ def learned(seen: FloatArray, guess: FloatArray, weight: FloatArray, fallback: F
     return np.asarray(fallback + change, np.float32)
 
 
+@dataclass(frozen=True)
+class Links:
+    """Near samples on a surface: near (N, K) their numbers, weight (N, K) how much they belong together, step: the
+    usual distance between neighbours."""
+
+    near: NDArray[np.intp]
+    weight: FloatArray
+    step: float
+
+    @classmethod
+    def of(cls, points: FloatArray, normals: FloatArray) -> Links:
+        """Links (K = 8, less where there are fewer samples) of near points (N, 3) whose unit normals are alike."""
+        from scipy.spatial import cKDTree
+
+        count = min(_NEIGHBOURS, len(points) - 1)
+        if count < 1:
+            return cls(np.zeros((len(points), 0), np.intp), np.zeros((len(points), 0), np.float32), 1.0)
+        distance, near = cKDTree(points).query(points, k=count + 1)
+        distance, near = distance[:, 1:], near[:, 1:]
+        step = max(float(np.median(distance)), 1e-12)
+        alike = np.clip(np.einsum("ik,ijk->ij", normals, normals[near]), 0, 1) ** 2
+        weight = alike * np.exp(-((distance / (2 * step)) ** 2)) + 1e-4 * (alike > 0)
+        return cls(near, weight.astype(np.float32), step)
+
+
 def membrane(
-    points: FloatArray, normals: FloatArray, difference: Floats, weight: FloatArray, size: float
+    links: Links,
+    difference: NDArray[np.floating],
+    weight: FloatArray,
+    size: float,
+    jumps: NDArray[np.floating] | None = None,
 ) -> FloatArray:
     """A smooth field (N, 3) that equals ``difference`` where weight is 1 and dies away along the surface elsewhere.
 
-    Solves (L + diag(big weight) + decay) x = big weight difference with the graph Laplacian L of near samples with
-    like normals (a screened Poisson membrane; Perez, Gangnet, Blake: Poisson image editing, 2003).
+    jumps (N, K, 3): what the field should rise from each linked sample to this one, so that patches laid side by side
+    meet without a seam. Solves (L + diag(big weight) + decay) x = big weight difference + div jumps with the graph
+    Laplacian L of the links (a screened Poisson membrane; Perez, Gangnet, Blake: Poisson image editing, 2003).
     """
     from scipy.sparse import coo_matrix, diags
-    from scipy.spatial import cKDTree
 
-    count = len(points)
-    if count <= _NEIGHBOURS or not (weight > 0).any():
+    count = len(weight)
+    if not links.near.shape[1] or not ((weight > 0).any() or (jumps is not None and jumps.any())):
         return np.zeros((count, 3), np.float32)
-    distance, near = cKDTree(points).query(points, k=_NEIGHBOURS + 1)
-    distance, near = distance[:, 1:], near[:, 1:]
-    step = float(np.median(distance))
-    alike = np.clip(np.einsum("ik,ijk->ij", normals, normals[near]), 0, 1) ** 2
-    link = (alike * np.exp(-((distance / (2 * step)) ** 2)) + 1e-4 * (alike > 0)).ravel()
-    rows = np.repeat(np.arange(count), _NEIGHBOURS)
-    graph = coo_matrix((link, (rows, near.ravel())), shape=(count, count)).tocsr()
-    graph = graph.maximum(graph.T)
+    rows = np.repeat(np.arange(count), links.near.shape[1])
+    graph = coo_matrix((links.weight.ravel(), (rows, links.near.ravel())), shape=(count, count)).tocsr()
+    graph = 0.5 * (graph + graph.T)
     degree = np.asarray(graph.sum(1)).ravel()
     held = 50.0 * np.asarray(weight, np.float64) ** 2
-    decay = float(degree.mean()) / 4 * (step / (_REACH * size)) ** 2
+    decay = float(degree.mean()) / 4 * (links.step / (_REACH * size)) ** 2
     diagonal = degree + held + decay
     system = (diags(diagonal) - graph).tocsr().astype(np.float32)
     wanted = held[:, None] * np.clip(difference, -_MOST, _MOST)
+    if jumps is not None:
+        flow = 0.5 * links.weight[..., None] * np.clip(jumps, -_MOST, _MOST)
+        there = [np.bincount(links.near.ravel(), flow[..., k].ravel(), count) for k in range(3)]
+        wanted += flow.sum(1) - np.stack(there, 1)
     return _conjugate_gradients(system, wanted.astype(np.float32), (1 / diagonal).astype(np.float32))
 
 

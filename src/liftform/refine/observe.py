@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,10 @@ _DEPTH_SIZE, _BEHIND = 224, 0.03
 
 
 class Observer:
-    """A photo, its camera, and the mesh that hides parts of itself, ready to be asked about many points."""
+    """A photo, its camera, and the mesh that hides parts of itself, ready to be asked about many points.
+
+    picture (H, W, 4): linear colour and trust around the mask, spread outward; picture_camera: the camera of that crop.
+    """
 
     def __init__(self, photo: Photo, mesh: Mesh, texels_per_unit: float) -> None:
         """``texels_per_unit``: how finely the answers will be stored; the photo is averaged down to that.
@@ -60,15 +65,17 @@ class Observer:
         x0, x1 = max(0, columns[0] - pad), min(alpha.shape[1], columns[-1] + pad + 1)
         a = alpha[y0:y1, x0:x1, None]
         premultiplied = np.concatenate([srgb_to_linear(photo.mask.foreground[y0:y1, x0:x1]) * a, a], 2)
-        small = _averaged(premultiplied, shrink)
+        small = averaged(premultiplied, shrink)
         solid = small[..., 3] > min(_SOLID, 0.95 * float(small[..., 3].max()))
         outside, near = distance_transform_edt(~solid, return_indices=True)
         color = (small[..., :3] / np.maximum(small[..., 3:], 1e-6))[tuple(near)]
         fade = max(reach * small.shape[0] / a.shape[0], 1.0)
         trust = np.clip(1 - (outside - 1) / fade, 0, 1).astype(np.float32)
-        self._picture = np.concatenate([color, trust[..., None]], 2)
+        self.picture = np.concatenate([color, trust[..., None]], 2)
         self._camera = camera
         self._window = np.array([x0, y0], np.float64), np.array([x1 - x0, y1 - y0], np.float64)
+        cropped = replace(camera, width=x1 - x0, height=y1 - y0, cx=camera.cx - x0, cy=camera.cy - y0)
+        self.picture_camera = cropped.resized(self.picture.shape[1], self.picture.shape[0])
 
     def _depths(self, camera: Camera, mesh: Mesh) -> tuple[FloatArray, Camera]:
         """The nearest depth within two pixels in a small picture of the mesh, and that picture's camera."""
@@ -117,6 +124,11 @@ class Observer:
         color[chosen], weight[chosen] = seen[:, :3], trust
         return color, weight
 
+    def through_window(self, uv: FloatArray) -> FloatArray:
+        """Linear colour and trust (N, 4) of the picture at window coordinates (N, 2) in [0, 1]."""
+        half = 0.5 / np.array(self.picture.shape[1::-1], np.float32)
+        return sample_bilinear(self.picture, np.clip(uv, half, 1 - half))
+
     def _in_camera(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """x / z and y / z (2, N) and depth z (N,) of points in the camera's frame; z kept from zero."""
         rotation = self._camera.world_from_camera[:3, :3].astype(np.float32)
@@ -134,8 +146,8 @@ class Observer:
             ],
             1,
         )
-        half = 0.5 / np.array(self._picture.shape[1::-1], np.float32)
-        values = sample_bilinear(self._picture, np.clip(uv, half, 1 - half))
+        half = 0.5 / np.array(self.picture.shape[1::-1], np.float32)
+        values = sample_bilinear(self.picture, np.clip(uv, half, 1 - half))
         values[((uv < 0) | (uv > 1)).any(1), 3] = 0
         return values
 
@@ -148,7 +160,7 @@ class Observer:
         return np.asarray(np.clip(2 - behind, 0, 1), np.float32)
 
 
-def _averaged(image: FloatArray, scale: float) -> FloatArray:
+def averaged(image: FloatArray, scale: float) -> FloatArray:
     """The image (H, W, C) at ``scale`` times its size (at most 1), averaged over areas."""
     from PIL import Image
 

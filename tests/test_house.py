@@ -254,7 +254,8 @@ def test_example_pictures_are_credited():
 
 
 def test_every_backend_of_ours_lives_in_its_room():
-    homes = {"load": "load", "mask": "understand", "camera": "understand", "object": "reconstruct", "export": "export"}
+    homes = dict.fromkeys(("subject", "mask", "depth", "camera"), "understand")
+    homes |= {"load": "load", "object": "reconstruct", "relief": "reconstruct", "export": "export"}
     for task in registry.tasks():
         for row in registry.BACKENDS[task].values():
             assert room(row.factory.partition(":")[0]) == homes.get(task, "refine")

@@ -14,7 +14,7 @@ from PIL import Image
 
 import liftform
 from liftform.errors import InputNotFoundError, OutputError, UsageError
-from liftform.pipeline import STAGES, Recipe, Road, keywords, make
+from liftform.pipeline import SCENE_STAGES, STAGES, Recipe, Road, keywords, make
 
 SOFA = Path(__file__).parents[1] / "examples" / "pictures" / "sofa.png"
 
@@ -28,10 +28,11 @@ def fake() -> Recipe:
 def test_make_walks_the_road_and_tells_of_it(picture, fake):
     events = []
     result = make(picture, fake, progress=lambda stage, fraction: events.append((stage, fraction)))
-    assert list(dict.fromkeys(stage for stage, _ in events)) == list(STAGES)
-    assert {stage for stage, fraction in events if fraction == 1.0} == set(STAGES)
-    assert set(result.report.seconds) == set(STAGES)
-    assert [d.what for d in result.capture.decisions][-2:] == ["mask", "camera"]
+    walked = [stage for stage in STAGES if stage not in SCENE_STAGES]
+    assert list(dict.fromkeys(stage for stage, _ in events)) == walked
+    assert {stage for stage, fraction in events if fraction == 1.0} == set(walked)
+    assert set(result.report.seconds) == set(walked)
+    assert [d.what for d in result.capture.decisions][-3:] == ["mask", "subject", "camera"]
     assert result.mesh.bounds[0, 1] == 0
     assert result.report.recipe_digest == fake.digest
 
@@ -123,7 +124,7 @@ def test_same_recipe_same_bytes_in_another_process(picture, fake, tmp_path):
 
 def test_flat_keywords_may_stand_in_a_recipe_file(tmp_path):
     path = tmp_path / "flat.toml"
-    path.write_text("seed = 2\nheight = 0.45\n[simplify]\nfaces = 4000\n")
+    path.write_text("seed = 2\nheight = 0.45\n[simplify]\nfaces = 4000\n[relief]\nfaces = 4000\n")
     assert Recipe.from_toml(path) == Recipe.from_options(seed=2, height=0.45, faces=4000)
 
 

@@ -26,11 +26,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Extras:
-    """What is written beside each asset. turntable: "", a kind (beside it), or the path of such a file."""
+    """What is written beside each asset. turntable: "", a kind (beside it), or the path of such a file. points: the
+    asset itself is the point cloud of a scene."""
 
     report: bool = True
     preview: bool = True
     turntable: str = ""
+    points: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def _one(job: Job, recipe: Recipe, extras: Extras, resume: bool, progress: Progr
     try:
         check_target(job.target)
         result = make(job.source, recipe, progress=progress)
-        written = result.save(job.target, extras.report, extras.preview, _turntable(job.target, extras.turntable))
+        turntable = _turntable(job.target, extras.turntable)
+        written = result.save(job.target, extras.report, extras.preview, turntable, extras.points)
         return Outcome(job, "made", tuple(written), result.report.to_dict())
     except LiftformError as error:
         return Outcome(job, "failed", error=error)

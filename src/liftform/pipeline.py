@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -19,14 +20,17 @@ from .runtime import Progress, Runtime, silent
 from .zoo import registry
 
 if TYPE_CHECKING:
-    from .assets import Mesh
+    from .assets import Mesh, PointCloud
     from .report import Report
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 #: The stages that report a time and progress, in order.
-STAGES = (*(task for task in registry.tasks() if task != "export"), "report")
+STAGES = (*(task for task in registry.tasks() if task not in ("subject", "export")), "report")
+#: Those that only a scene takes, and those that it leaves out; an object whose mask leaves doubt takes "depth" too.
+SCENE_STAGES = ("depth", "relief")
+OBJECT_STAGES = ("object", "clean", "simplify", "unwrap", "bake", "trust")
 
 
 def make(
@@ -39,7 +43,8 @@ def make(
     ``make("chair.jpg", height=0.45, faces=5000)``. progress receives (stage, fraction).
 
     Returns a Result whose mesh is textured, watertight, upright and on the floor, front to +Z, in metres when a height
-    was given. Raises the errors of ``liftform.errors``: UsageError, InputError, WeightsError, ReconstructionError.
+    was given. A picture of a scene becomes an open relief of what it shows instead, textured by itself.
+    Raises the errors of ``liftform.errors``: UsageError, InputError, WeightsError, ReconstructionError.
     """
     road = Road.of(recipe, progress, options)
     capture = road.load(source)
@@ -108,12 +113,13 @@ class Recipe:
         """A copy changed by flat keywords; ``where`` they stood, for messages."""
         known = keywords({task: section.backend for task, section in self.sections.items()})
         general, sections = {}, dict(self.sections)
-        for word, value in flat.items():
+        for given, value in flat.items():
+            word = given.removesuffix("_")  # "as" is a word of Python: make(photo, as_="scene")
             if word in ("seed", "threads"):
                 general[word] = _whole(word, value, where)
             elif word in known:
-                task, name = known[word]
-                sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
+                for task, name in known[word]:
+                    sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
             elif word in registry.tasks():
                 raise UsageError(f"{word!r} in {where} must be a table, not {value!r}", f"write [{word}]")
             else:
@@ -144,12 +150,31 @@ class Result:
     report: Report
     recipe: Recipe
 
+    def points(self) -> PointCloud:
+        """What a scene's picture showed, a coloured point for every pixel of its depth, in the frame of the mesh.
+
+        Raises UsageError when the picture was lifted as an object.
+        """
+        import numpy as np
+
+        from .reconstruct.relief import points
+
+        cloud = points(self.capture.photo)
+        matrix = np.asarray(self.mesh.metadata["asset_from_view"])
+        return replace(cloud, points=(cloud.points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32))
+
     def save(
-        self, path: str | Path, report: bool = True, preview: bool = True, turntable: str | Path | None = None
+        self,
+        path: str | Path,
+        report: bool = True,
+        preview: bool = True,
+        turntable: str | Path | None = None,
+        points: bool = False,
     ) -> list[Path]:
         """Write the asset, ``<stem>.report.json`` and ``<stem>.preview.png``: all of them whole, or none.
 
         The suffix chooses the format (.glb .obj .ply .stl). turntable: the file of an animation (.webp or .mp4).
+        points: the asset is the point cloud of a scene (.ply) instead of its mesh.
         Returns the paths written, the asset first. Raises OutputError, and nothing is left behind.
         """
         from .export import check_target
@@ -157,7 +182,8 @@ class Result:
 
         path = check_target(path)
         encoded = registry.factory("export", self.recipe.sections["export"].backend)
-        files: dict[Path, bytes] = encoded(self.mesh, path, self.recipe.sections["export"].options)
+        asset = self.points() if points else self.mesh
+        files: dict[Path, bytes] = encoded(asset, path, self.recipe.sections["export"].options)
         if preview:
             files[path.with_name(f"{path.stem}.preview.png")] = self._preview_png()
         if report:
@@ -208,17 +234,26 @@ class Road:
         return capture
 
     def understand(self, capture: Capture) -> Capture:
-        """Find the foreground and the camera."""
-        understood: Capture = self._stage("camera", self._stage("mask", capture))
+        """Decide between object and scene; find the foreground of the one or the depth of the other; and the camera."""
+        decide = registry.factory("subject", self._name("subject"))
+        mask, depth = (functools.partial(self._stage, task) for task in ("mask", "depth"))
+        found = decide(capture, mask, depth, self._marked(), *self._settings("subject"))
+        understood: Capture = self._stage("camera", found)
         return understood
 
     def reconstruct(self, capture: Capture) -> Mesh:
-        """A dense closed mesh in the view frame."""
-        mesh: Mesh = self._stage("object", capture)
+        """A dense closed mesh of an object, or the open relief of a scene, in the view frame."""
+        mesh: Mesh = self._stage("relief" if capture.photo.is_scene else "object", capture)
         return mesh
 
     def refine(self, dense: Mesh, capture: Capture) -> Mesh:
-        """One clean component, simplified, unwrapped, textured, with its own trust, standing on the floor."""
+        """One clean component, simplified, unwrapped, textured, with its own trust, standing on the floor.
+
+        A scene is all that but closed already: it only finds its floor and size.
+        """
+        if capture.photo.is_scene:
+            placed: Mesh = self._stage("scale", dense)
+            return placed
         dense = self._stage("clean", dense)
         mesh = self._stage("unwrap", self._stage("simplify", dense))
         for task in ("bake", "trust"):
@@ -233,6 +268,11 @@ class Road:
 
         facts = self._run("report", report, mesh, capture, self.times, self.recipe.digest)
         return Result(mesh, capture, facts, self.recipe)
+
+    def _marked(self) -> bool:
+        """Whether the recipe names a mask or a pixel on the object."""
+        options = self.recipe.sections["mask"].options
+        return any(getattr(options, name, None) is not None for name in ("path", "pick"))
 
     def _stage(self, task: str, thing: Any) -> Any:
         """Make the task's backend and call it; opening a network counts as part of the stage."""
@@ -255,14 +295,15 @@ class Road:
         return result
 
 
-def keywords(backends: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
-    """flat keyword -> (task, field) of the chosen backends' options (the defaults' where none is chosen)."""
-    return {
-        f.metadata["keyword"]: (task, f.name)
-        for task in registry.tasks()
-        for f in dataclasses.fields(registry.options_class(task, (backends or {}).get(task, "")))
-        if f.metadata.get("keyword")
-    }
+def keywords(backends: Mapping[str, str] | None = None) -> dict[str, list[tuple[str, str]]]:
+    """flat keyword -> every (task, field) it sets, of the chosen backends' options (the defaults' where none is
+    chosen); ``faces`` is the budget of an object's mesh and of a scene's."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for task in registry.tasks():
+        for f in dataclasses.fields(registry.options_class(task, (backends or {}).get(task, ""))):
+            if f.metadata.get("keyword"):
+                found.setdefault(f.metadata["keyword"], []).append((task, f.name))
+    return found
 
 
 def _spare_the_input(source: Path, files: Mapping[Path, bytes]) -> None:

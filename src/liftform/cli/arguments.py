@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     from ..zoo import registry
 
     groups: dict[str, Any] = {}
-    for word, (task, name) in keywords().items():
+    for word, ((task, name), *_) in keywords().items():
         group = groups.setdefault(task, None) or parser.add_argument_group(f"{task} options")
         groups[task] = group
         _add_flag(group, word, *_described(registry.options_class(task), name))

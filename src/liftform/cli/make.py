@@ -21,7 +21,9 @@ from .arguments import Parser, add_common, add_options, given_options
 def parser() -> Parser:
     """The arguments of ``liftform make``."""
     kinds = [suffix[1:] for suffix in FORMATS]
-    p = Parser(prog="liftform make", description="Lift pictures of objects into clean, textured, checked 3D assets.")
+    p = Parser(
+        prog="liftform make", description="Lift pictures of objects and scenes into clean, textured, checked 3D assets."
+    )
     p.add_argument(
         "pictures", nargs="+", type=Path, metavar="picture", help="JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC, AVIF"
     )
@@ -37,6 +39,7 @@ def parser() -> Parser:
     p.add_argument(
         "--turntable", metavar="FILE|webp|gif|mp4", help="also write an animation, here or as NAME.turntable.…"
     )
+    p.add_argument("--points", action="store_true", help="of a scene, write the coloured points (.ply), not the mesh")
     p.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML recipe; flags win over it")
     p.add_argument(
         "--backend", action="append", default=[], metavar="TASK=NAME", help="choose another backend for a task"
@@ -87,7 +90,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _jobs(args: argparse.Namespace) -> list[batch.Job]:
     """Who is written where; what can be seen to fail is refused before any work."""
-    suffix = f".{args.format}"
+    suffix = ".ply" if args.points else f".{args.format}"
+    if args.points and args.output and not args.output.endswith(("/", ".ply")) and not Path(args.output).is_dir():
+        raise UsageError(f"-o {args.output}: points are written as .ply", "as in -o scene.ply --points")
     if args.output is None:
         return batch.plan(args.pictures, suffix=suffix)
     output = Path(args.output)
@@ -125,7 +130,7 @@ def _extras(args: argparse.Namespace) -> batch.Extras:
             raise UsageError(f"--turntable {turntable} must be webp, gif, mp4 or such a file", "as in turn.webp")
         if len(args.pictures) > 1:
             raise UsageError("--turntable names one file for several pictures", "say --turntable webp")
-    return batch.Extras(args.report, args.preview, turntable)
+    return batch.Extras(args.report, args.preview, turntable, args.points)
 
 
 def _tell(outcome: batch.Outcome, as_json: bool, brief: bool) -> None:

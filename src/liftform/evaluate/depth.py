@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ BASELINES: dict[str, Model] = {"constant": constant, "bottom-near gradient": gra
 
 def evaluate_depth(
     folder: str | Path,
-    models: dict[str, Model],
+    models: Mapping[str, Model],
     sheet: str | Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DepthEvaluation:

@@ -1,4 +1,4 @@
-"""Where the camera was: field of view and elevation, from the user, EXIF, or the object network's reading."""
+"""Where the camera was: field of view and elevation, from the user, EXIF, or what the networks read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..capture import Capture, Decision, Photo
+from ..camera import Camera
+from ..capture import Capture, Decision, Depth, Photo
 from ..errors import UsageError
 from ..recipe import option
 from ..runtime import Runtime
 from ..zoo import lifter
 from ..zoo.object_frame import bounding_box, photo_camera, virtual_camera
+from .gravity import pose, upright
 
 #: Vertical field of view (degrees) of the first look, before the network has said its own.
 FIRST_FOV_DEG = 38.0
+#: Field of view (degrees) of the longer side of a scene of which nothing is known: that of most phones.
+SCENE_FOV_DEG = 65.0
 #: Fields of view a photo of an object can have; estimates are held inside.
 FOV_RANGE_DEG = (8.0, 95.0)
 
@@ -28,18 +32,21 @@ class CameraOptions:
         None, "vertical field of view of the picture in degrees (default: EXIF, else estimated)", "fov", 3.0, 150.0
     )
     elevation_deg: float | None = option(
-        None, "angle at which the camera looks down on the object in degrees (default: estimated)", "elevation", -89, 89
+        None, "angle at which the camera looks down in degrees (default: estimated)", "elevation", -89, 89
     )
 
 
 def camera(options: CameraOptions, runtime: Runtime) -> Callable[[Capture], Capture]:
-    """Estimator that places the first photo's camera in the view frame; needs the photo's mask.
+    """Estimator that places the first photo's camera in the view frame; needs the photo's mask, or its depth.
 
-    Raises UsageError when no mask has been found yet.
+    Of an object, the view frame's origin is its middle; of a scene, the camera itself. Raises UsageError when neither
+    has been found yet.
     """
 
     def estimate(capture: Capture) -> Capture:
         photo = capture.photo
+        if photo.depth is not None and photo.is_scene:
+            return _scene(capture, photo, photo.depth, options)
         if photo.mask is None:
             raise UsageError("the camera is estimated from the masked object", "run the mask stage first")
         focal, origin = _known_focal(photo, options)
@@ -63,6 +70,27 @@ def camera(options: CameraOptions, runtime: Runtime) -> Callable[[Capture], Capt
         )
 
     return estimate
+
+
+def _scene(capture: Capture, photo: Photo, depth: Depth, options: CameraOptions) -> Capture:
+    """The camera of a scene: field of view from the user, EXIF or the depth network; upright by the surfaces."""
+    focal, origin = _known_focal(photo, options)
+    width, height = photo.size
+    if focal is None:
+        focal = 0.5 * max(width, height) / (depth.tan_half or np.tan(np.radians(SCENE_FOV_DEG) / 2))
+        focal, origin = float(focal), "estimated" if depth.tan_half else "guessed"
+    given = None if options.elevation_deg is None else float(np.radians(options.elevation_deg))
+    camera = Camera(width, height, focal, focal, width / 2, height / 2)
+    elevation, roll, agreement = upright(depth, camera, given)
+    how = "given" if given is not None else "estimated" if agreement > 0 else "guessed"
+    posed = replace(camera, world_from_camera=pose(elevation, roll))
+    turn = {"down": round(float(np.degrees(elevation)), 2), "roll": round(float(np.degrees(roll)), 2)}
+    note = "degrees" if agreement > 0 else "degrees; no level or upright surfaces to tell it from"
+    return capture.learned(
+        replace(photo, camera=posed),
+        Decision("field of view", round(float(np.degrees(posed.yfov)), 2), origin, "vertical, degrees"),
+        Decision("camera tilt", turn, how, note),
+    )
 
 
 def _look(photo: Photo, focal_px: float, elevation: float, runtime: Runtime) -> tuple[float, float]:

@@ -96,7 +96,7 @@ def sharpened(reading: Reading, guide: FloatArray) -> Depth:
     """The reading at the size of ``guide`` (H, W, 3), the photo reduced: smeared edges of depth become steps that run
     along edges of colour; sky becomes NaN."""
     size = guide.shape[1], guide.shape[0]
-    inverse = 1 / np.maximum(reading.z, np.float32(1e-6))
+    inverse: FloatArray = np.asarray(1 / np.maximum(reading.z, 1e-6), np.float32)
     edge = _edges(inverse)
     w = matting.resized_planes(inverse, *size)
     w = _stepped(w, _snapped(inverse, edge), edge, guide)

@@ -1,9 +1,9 @@
 """Which backend serves which task: a dict of lazy names, so that naming a backend loads nothing.
 
 A backend is made by ``factory(options, runtime)`` and is one typed callable (estimator ``Capture -> Capture``,
-reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Four tasks are not of that form and are called directly:
-``load(source, options, runtime)``, ``bake`` and ``trust(mesh, dense, capture, options, runtime)``, and
-``encoded(mesh, path, options)``.
+reconstructor ``Capture -> Mesh``, refiner ``Mesh -> Mesh``). Five tasks are not of that form and are called directly:
+``load(source, options, runtime)``, ``subject(capture, mask, depth, marked, options, runtime)``, ``bake`` and
+``trust(mesh, dense, capture, options, runtime)``, and ``encoded(mesh, path, options)``.
 
 Third parties add a backend through an entry point of the group ``liftform.backends``, named ``task.name``, whose value
 points at a ``Backend`` row: ``"mask.birefnet" = "my_package.mask:ROW"``.
@@ -38,9 +38,14 @@ class Backend:
 #: task -> name -> row, in the order of the road; the first name of a task is its default.
 BACKENDS: dict[str, dict[str, Backend]] = {
     "load": {"files": Backend("liftform.load:load", "liftform.load:LoadOptions")},
+    "subject": {
+        "weighed": Backend("liftform.understand.subject:subject", "liftform.understand.subject:SubjectOptions")
+    },
     "mask": {"embedded": Backend("liftform.understand.mask:mask", "liftform.understand.mask:MaskOptions")},
+    "depth": {"embedded": Backend("liftform.understand.depth:depth", "liftform.understand.depth:DepthOptions")},
     "camera": {"embedded": Backend("liftform.understand.camera:camera", "liftform.understand.camera:CameraOptions")},
     "object": {"embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions")},
+    "relief": {"torn": Backend("liftform.reconstruct.relief:relief", "liftform.reconstruct.relief:ReliefOptions")},
     "clean": {"solid": Backend("liftform.refine.clean:clean", "liftform.refine.clean:CleanOptions")},
     "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
     "unwrap": {"charts": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},

@@ -1,7 +1,8 @@
 """The corpus manifest, one JSON object a line: what there is, whose, under which licence, in which split.
 
-A row has id, file (or folder), kind, source, family, split, category, licence, credit; more is carried along. Families
-(a product, a kit's chairs) never straddle a split. What cannot be trusted is reported and left out: broken lines, ids
+A row has id, file, kind, source, family, split, category, licence, credit; more is carried along. Of photographs alone
+``file`` is the set's folder; a scan with its photographs names their folder as ``photos``. Families (a product, a kit's
+chairs) never straddle a split. What cannot be trusted is reported and left out: broken lines, ids
 used twice, licences outside the list, attribution without anyone to credit, files that are not there.
 """
 
@@ -25,6 +26,8 @@ Report: TypeAlias = Callable[[str], None]
 
 #: What a row can be: a mesh from a model or CAD library, a textured scan, photographs with poses, a scan with them.
 KINDS = ("model", "scan", "photos", "scan-photos")
+MESH_KINDS = ("model", "scan", "scan-photos")
+PHOTO_KINDS = ("photos", "scan-photos")
 
 #: Sources made of many flat-coloured low-poly pieces: they get fewer views, or the network learns kits.
 KITS = frozenset({"quaternius", "quaternius_fbx", "kenney", "kaykit", "market"})
@@ -41,11 +44,16 @@ def unheard(line: str) -> None:
 
 
 def read_manifest(
-    path: Path, split: str | None = "train", allow: Iterable[str] = COMMERCIAL, report: Report = unheard
+    path: Path,
+    split: str | None = "train",
+    kinds: Iterable[str] = MESH_KINDS,
+    allow: Iterable[str] = COMMERCIAL,
+    report: Report = unheard,
 ) -> list[Row]:
-    """Rows of ``split`` (None: of all) that may be used, their ``file`` as full path; the others go to ``report``.
+    """Rows of ``split`` (None: of all) and ``kinds`` that may be used; why others may not is told to ``report``.
 
-    allow: licence classes (licences.CLASSES). Every row gets licence_class, credit and kind where it lacks them.
+    allow: licence classes (licences.CLASSES). ``file`` and ``photos`` become full paths; licence_class, credit and
+    kind are filled in where a row lacks them.
     Raises InputNotFoundError, or UnreadableError for a file that is no text.
     """
     allowed, rows, ids = frozenset(allow), list[Row](), set[str]()
@@ -57,7 +65,7 @@ def read_manifest(
         ids.add(row["id"])
         if split is None or row["split"] == split:
             rows.append(_completed(row, path.parent))
-    return rows
+    return [row for row in rows if row["kind"] in tuple(kinds)]
 
 
 def _lines(path: Path, report: Report) -> Iterator[tuple[str, Row]]:
@@ -118,7 +126,8 @@ def credit_of(row: Row) -> str:
 def _completed(row: Row, folder: Path) -> Row:
     kind = row.get("kind") or ("scan" if row.get("scan") else "model")
     known = {"kind": kind, "category": "", "licence_class": "", **row}
-    return {**known, "licence_class": licence_of(row), "credit": credit_of(row), "file": str(folder / row["file"])}
+    paths = {k: str(folder / row[k]) for k in ("file", "photos") if row.get(k)}
+    return {**known, "licence_class": licence_of(row), "credit": credit_of(row), **paths}
 
 
 def write_manifest(path: Path, rows: Iterable[Row]) -> None:
@@ -126,8 +135,8 @@ def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     folder = path.resolve().parent
     with whole_file(path) as beside, beside.open("w", encoding="utf-8") as out:
         for row in rows:
-            file = os.path.relpath(Path(row["file"]).resolve(), folder)
-            out.write(json.dumps({**row, "file": file}, ensure_ascii=False, sort_keys=True) + "\n")
+            paths = {k: os.path.relpath(Path(row[k]).resolve(), folder) for k in ("file", "photos") if row.get(k)}
+            out.write(json.dumps({**row, **paths}, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def split_of(family: str, bench: float = 0.1) -> str:

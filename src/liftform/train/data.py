@@ -24,7 +24,7 @@ from ..errors import UnreadableError, UsageError
 from ..files import write_whole
 from ..recipe import option
 from ..zoo.object_frame import CROP_PADDING, distance_of
-from . import engines, render, shards
+from . import engines, meshes, render, shards
 from .corpus import KITS, Row, read_manifest
 
 #: Objects in one shard: some 45 MB, half a minute of one process.
@@ -68,7 +68,7 @@ def build_shards(
     yield from faults
     rows = [r for r in rows if r["id"] not in done]
     rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]  # any prefix is a fair sample
-    jobs = []
+    jobs: list[_Job] = []
     for i in range(0, len(rows), OBJECTS_A_SHARD):
         jobs.append(_Job(out / f"objects-{number + len(jobs):05d}.tar", tuple(rows[i : i + OBJECTS_A_SHARD]), options))
     while jobs:
@@ -170,7 +170,7 @@ def shard(row: dict[str, Any], options: DataOptions) -> dict[str, Any]:
     global _RASTERISER
     _RASTERISER = _RASTERISER or render.rasteriser()
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(row["id"].encode()).digest()[:8], "little"))
-    surface, mesh = render.surface_from_glb(row["file"])
+    surface, mesh = meshes.surface_of(row)
     _RASTERISER.load(surface)
     count = options.kit_views if row["source"] in KITS else options.views
     views = [view(_RASTERISER, surface, mesh, rng, options) for _ in range(count)]

@@ -312,10 +312,10 @@ def surface_from_glb(path: str) -> tuple[Surface, Any]:
     plain = trimesh.Trimesh(vertices, faces, process=False)
     corners = vertices[faces].astype(np.float32)
     uv, texture, tint = _appearance(mesh, faces)
-    return Surface(corners, _corner_normals(corners), uv, texture, tint), plain
+    return Surface(corners, corner_normals(corners), uv, texture, tint), plain
 
 
-def _corner_normals(corners: FloatArray, crease_deg: float = 35.0) -> FloatArray:
+def corner_normals(corners: FloatArray, crease_deg: float = 35.0) -> FloatArray:
     """Corner normals (F, 3, 3): mean of the faces at the same position that lie within the crease angle."""
     from scipy.sparse import coo_matrix
 

@@ -180,3 +180,46 @@ def test_kinds_are_gathered_beside_what_was_trained_on(tmp_path):
         ("scans", "others", 0, 0, 1),
     ]
     assert found[0].f == pytest.approx(0.7)
+
+
+SCORER = """
+import json, os, sys
+folder, _, cases, _, out = sys.argv[1:]
+names = [json.loads(line)["id"] for line in open(cases)]
+assert all(os.path.exists(f"{folder}/{name}.ply") for name in names)
+json.dump({"table": {}, "cases": {name: {"f@0.1": 0.7, "posed_f@0.1": 0.6} for name in names}}, open(out, "w"))
+"""
+
+
+def test_predictions_are_collected_once_and_judged(tmp_path, monkeypatch):
+    """One real picture and one that is missing, by the real networks."""
+    from liftform.evaluate import trust as collected
+    from liftform.evaluate.trust_tables import grids
+
+    sofa = Path(__file__).parents[1] / "examples" / "pictures" / "sofa.png"
+    np.savez(tmp_path / "truth.npz", points=np.random.default_rng(0).uniform(-0.5, 0.5, (2000, 3)))
+    rows = [
+        {"id": name, "image": str(image), "truth": "truth.npz", "azimuth_deg": 20.0, "family": "sofa", "source": "x"}
+        for name, image in (("sofa", sofa), ("gone", tmp_path / "gone.png"))
+    ]
+    cases, scorer = tmp_path / "cases.jsonl", tmp_path / "scorer.py"
+    cases.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    scorer.write_text(SCORER, encoding="utf-8")
+    made = collected.collect(cases, tmp_path / "out", scorer)
+    assert made[0]["f@0.1"] == 0.7
+    assert made[0]["family"] == "sofa"
+    assert {"doubt", "twin_depth", "depth_gap", "seen", "solidity", "missing"} <= set(made[0]["signals"])
+    assert "InputNotFoundError" in made[1]["error"]
+    again, lift = [], collected._lifted
+    monkeypatch.setattr(collected, "_lifted", lambda case, **rest: again.append(case["id"]) or lift(case, **rest))
+    assert collected.collect(cases, tmp_path / "out", scorer) == made
+    assert again == ["gone"]  # only failures are tried again
+    length = len(made[0]["code"])
+    codes = np.random.default_rng(1).normal(size=(20, length))
+    book = calibrate.codebook(calibrate.Codes(codes, ["0"] * 20, [str(i) for i in range(20)]), 4, {"0": "sofa"})
+    wide = [{**r, "code": codes[i % 20].tolist()} for i, r in enumerate(records(tmp_path / "made", 14, 2, 3))]
+    parts, _ = calibrate.fit(wide, book, tmp_path / "made", 0.8)
+    judged = collected.judge(made, tmp_path / "out", familiarity.Table(book.centres, parts))
+    assert [(j.id, j.true) for j in judged] == [("sofa", 0.7)]
+    assert len(judged[0].confidence) == len(judged[0].error) > 100
+    assert any("Failures (1)" in grid.title for grid in grids(judged, made))

@@ -25,6 +25,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _object)
     _add_trust(commands)
+    _add_texture(commands)
     p = commands.add_parser("depth", help="score depth from one picture on pairs with measured depth")
     p.add_argument("pairs", type=Path, help="folder with meta.json, rgb/ and depth/")
     p.add_argument("--sheet", type=Path, metavar="FILE", help="also draw every pair, .png or .jpg")
@@ -53,6 +54,9 @@ def _add_trust(commands: Any) -> None:
     p = commands.add_parser("trust", help="does it know when it is wrong? estimates beside true scores")
     p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl")
     p.add_argument("--out", type=Path, default=Path("evaluation/trust"), help="folder of predictions and records")
+    p.add_argument(
+        "--results", type=Path, help="judge this folder of an `evaluate object` run instead: nothing is lifted"
+    )
     p.add_argument("--scorer", type=Path, help="the scoring program (default: the one beside the bench)")
     p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
     p.add_argument("--workers", type=int, default=1, help="processes")
@@ -65,6 +69,16 @@ def _add_trust(commands: Any) -> None:
     p.add_argument("--manifest", type=Path, required=True, help="the corpus's manifest.jsonl")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the page, with its plot in images/ beside it")
     _add_shown(p, _bias)
+
+
+def _add_texture(commands: Any) -> None:
+    p = commands.add_parser("texture", help="fill the hidden sides in every way and compare them with the truth")
+    p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl, ids as in the objects' manifest")
+    p.add_argument("--objects", type=Path, required=True, help="folder of the true objects, with manifest.jsonl")
+    p.add_argument("--limit", type=int, default=12, help="only this many cases, evenly spread")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this page")
+    p.add_argument("--picture", type=Path, metavar="FILE", help="write the views, .jpg or .png")
+    _add_shown(p, _texture)
 
 
 def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -93,9 +107,11 @@ def _trust(args: argparse.Namespace) -> int:
     from . import trust, trust_tables
     from .protocols import read_cases
 
-    records = trust.collect(
-        args.cases, args.out, args.scorer, args.limit, args.workers, _counter(args.quiet or args.json)
-    )
+    counter = _counter(args.quiet or args.json)
+    if args.results:
+        records = trust.reused(args.results)
+    else:
+        records = trust.collect(args.cases, args.out, args.scorer, args.limit, args.workers, counter)
     if args.collect:
         failed = sum("error" in record for record in records)
         _show(args, [Grid(f"{len(records)} cases, {failed} failed: {args.out}", (), ())], {"records": len(records)})
@@ -131,6 +147,18 @@ def _depth(args: argparse.Namespace) -> int:
         models["liftform"] = depth_of
     found = evaluate_depth(args.pairs, models, args.sheet, _counter(args.quiet or args.json))
     _show(args, found.grids(), found.to_dict())
+    return 0
+
+
+def _texture(args: argparse.Namespace) -> int:
+    from .texture import evaluate_texture, grids, write_page, write_strip
+
+    rows = evaluate_texture(args.cases, args.objects, args.limit, progress=_counter(args.quiet or args.json))
+    if args.markdown:
+        write_page(rows, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+    if args.picture and rows:
+        write_strip(rows, args.picture)
+    _show(args, grids(rows), {row.name: {kind: vars(s) for kind, s in row.scores.items()} for row in rows})
     return 0
 
 

@@ -174,6 +174,7 @@ def _measured(case: Case, result: Any, target: Path) -> Record:
     record: Record = {
         **asdict(fidelity(result)),
         "seen": result.report.seen,
+        "signals": result.mesh.metadata.get("trust", {}).get("signals"),
         **{name: getattr(found, name) for name in ("faces", "watertight", "manifold", "outward", "components")},
         **{name: getattr(found, name) for name in ("degenerate_faces", "self_intersecting")},
         "yfov_error_deg": yfov - case["yfov_deg"] if "yfov_deg" in case else None,

@@ -29,7 +29,7 @@ from ..refine import trust
 from ..runtime import Runtime
 from ..zoo import familiarity
 from .metrics import fitted, in_unit_cube
-from .protocols import Case, Record, fingerprint, mapped, read_cases, score, spread
+from .protocols import Case, Record, fingerprint, mapped, read_cases, read_scores, score, spread
 
 #: Vertices kept of each result, drawn by the area around them.
 _VERTICES = 500
@@ -39,14 +39,13 @@ _BATCH = 24
 
 @dataclass(frozen=True)
 class Judged:
-    """One case: its true F@0.1 and posed F@0.1, what was estimated, and each kept vertex's confidence and error.
+    """One case: its true F@0.1, what was estimated, and each kept vertex's confidence and error.
 
     error (n,): distance to the true surface as a share of the longest side, posed as the picture saw it.
     """
 
     id: str
     true: float
-    posed: float
     estimate: familiarity.Estimate
     confidence: NDArray[np.float32]
     seen: NDArray[np.float32]
@@ -61,11 +60,12 @@ def collect(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Record]:
-    """Lift and score the cases that these weights have not lifted yet; one record a case, in the order of the cases.
+    """Lift and score the cases that these weights have not lifted yet; one record a case, in the cases' order.
 
-    Writes out/results.jsonl (a line a case), out/evidence/<id>.npz and out/predictions/<id>.ply; resumes. A record
-    holds id, made_by, "signals", "code", the scorer's figures ("f@0.1", "posed_f@0.1" …) and its case's "family" and
-    "weight" where given; or "error". scorer: as ``score``. Raises InputNotFoundError, LiftformError (scorer failed).
+    Writes out/results.jsonl (a line a case), out/evidence/<id>.npz and out/predictions/<id>.ply; resumes, trying
+    failures again. A record holds id, made_by, "signals", "code", the scorer's figures ("f@0.1" …) and its case's
+    "family" and "source" where given; or "error". scorer: as ``score``. Raises InputNotFoundError, LiftformError (the
+    scorer failed).
     """
     cases, out = Path(cases), Path(out)
     chosen = spread(read_cases(cases), limit)
@@ -73,7 +73,7 @@ def collect(
         (out / folder).mkdir(parents=True, exist_ok=True)
     made_by = fingerprint({"trust": "collected"})
     log = out / "results.jsonl"
-    done = {r["id"]: r for r in _lines(log) if r.get("made_by") == made_by}
+    done = {r["id"]: r for r in _lines(log) if r.get("made_by") == made_by and "error" not in r}
     todo = [case for case in chosen if case["id"] not in done]
     job = functools.partial(_lifted, out=out, made_by=made_by)
     for start in range(0, len(todo), _BATCH):
@@ -89,6 +89,16 @@ def collect(
     return [done[case["id"]] for case in chosen]
 
 
+def reused(folder: str | Path) -> list[Record]:
+    """Records for ``judge`` from the folder of an `evaluate object` run, which say nothing of vertices.
+
+    Raises InputNotFoundError where there is no such run.
+    """
+    folder = Path(folder)
+    scores = read_scores(folder)
+    return [{**r, "f@0.1": scores[r["id"]]} for r in _lines(folder / "records.jsonl") if r.get("signals")]
+
+
 def judge(records: Sequence[Record], out: str | Path, table: familiarity.Table | None = None) -> list[Judged]:
     """Estimates by the table (default: the embedded one) for the records of ``collect`` that have a score.
 
@@ -101,28 +111,36 @@ def judge(records: Sequence[Record], out: str | Path, table: familiarity.Table |
     for record in records:
         if "error" in record or "f@0.1" not in record:
             continue
-        likeness = table.likeness(np.array(record["code"]))
-        estimate = table.estimate({**record["signals"], "unfamiliar": likeness.distance})
-        with np.load(Path(out) / "evidence" / f"{record['id']}.npz") as file:
-            evidence, error = file["evidence"].astype(np.float64), file["error"].astype(np.float32)
+        signals = dict(record["signals"])
+        if "code" in record:
+            signals["unfamiliar"] = table.likeness(np.array(record["code"])).distance
+        estimate = table.estimate(signals)
+        evidence, error = _evidence(Path(out) / "evidence" / f"{record['id']}.npz")
         confidence = table.confidence(evidence, estimate.f)
         seen = evidence[:, 1].astype(np.float32)
-        found.append(Judged(record["id"], record["f@0.1"], record["posed_f@0.1"], estimate, confidence, seen, error))
+        found.append(Judged(record["id"], record["f@0.1"], estimate, confidence, seen, error))
     return found
+
+
+def _evidence(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Evidence (n, 5) and error (n,) of a result's kept vertices; none where none were kept."""
+    if not path.is_file():
+        return np.zeros((0, 5)), np.zeros(0, np.float32)
+    with np.load(path) as file:
+        return file["evidence"].astype(np.float64), file["error"].astype(np.float32)
 
 
 def figures(judged: Sequence[Judged]) -> dict[str, Any]:
     """spearman of estimated and true F@0.1; coverage and width of the 80 % interval; error and bias of the estimate;
-    auc of single vertices (is a near one trusted more than a far one?) and near: stated and measured share."""
-    from scipy.stats import rankdata, spearmanr
+    auc of single vertices (is a near one trusted more than a far one?) and near: stated and measured share, where
+    vertices were kept. Raises LiftformError when there is nothing to judge."""
+    from scipy.stats import spearmanr
 
+    if not judged:
+        raise LiftformError("nothing to judge: no result has a score", "see the failures of the run")
     f, true = np.array([j.estimate.f for j in judged]), np.array([j.true for j in judged])
     low, high = np.array([j.estimate.low for j in judged]), np.array([j.estimate.high for j in judged])
-    confidence = np.concatenate([j.confidence for j in judged])
-    near = np.concatenate([j.error for j in judged]) < familiarity.NEAR
-    ranks = rankdata(confidence)
-    pairs = max(int(near.sum()) * int((~near).sum()), 1)
-    return {
+    found = {
         "cases": len(judged),
         "spearman": float(spearmanr(f, true).statistic) if len(judged) > 2 else math.nan,
         "coverage": float(((true >= low) & (true <= high)).mean()),
@@ -131,6 +149,20 @@ def figures(judged: Sequence[Judged]) -> dict[str, Any]:
         "width": float((high - low).mean()),
         "mean_error": float(np.abs(f - true).mean()),
         "bias": float((f - true).mean()),
+    }
+    return found | _vertex_figures(judged)
+
+
+def _vertex_figures(judged: Sequence[Judged]) -> dict[str, float]:
+    from scipy.stats import rankdata
+
+    confidence = np.concatenate([j.confidence for j in judged])
+    near = np.concatenate([j.error for j in judged]) < familiarity.NEAR
+    if not len(near):
+        return {}
+    ranks = rankdata(confidence)
+    pairs = max(int(near.sum()) * int((~near).sum()), 1)
+    return {
         "auc": float((ranks[near].sum() - near.sum() * (near.sum() + 1) / 2) / pairs),
         "near_stated": float(confidence.mean()),
         "near_measured": float(near.mean()),
@@ -177,7 +209,7 @@ def _lifted(case: Case, out: Path, made_by: str) -> Record:
     """One case through the real road, its evidence and prediction written; failures are records too."""
     record: Record = {"id": case["id"], "made_by": made_by, **{k: case[k] for k in ("family", "source") if k in case}}
     try:
-        road = _Noting(Recipe.from_options(texture_size=256), Runtime(threads=1))
+        road = _Noting(Recipe.from_options(texture_size=256, as_="object"), Runtime(threads=1))
         capture = road.understand(road.load(case["image"]))
         made = road.refine(road.reconstruct(capture), capture)
         mesh, dense = road.given["mesh"], road.given["dense"]

@@ -32,7 +32,9 @@ _WORDS = {
 def grids(judged: Sequence[Judged], records: Sequence[Record]) -> list[Grid]:
     """Figures, verdicts, confidence of vertices, and failures where there are any."""
     found = figures(judged)
-    rows = tuple((words, _figure(found[name]), _WANTED.get(name, "")) for name, words in _WORDS.items())
+    rows = tuple(
+        (words, _figure(found[name]), _WANTED.get(name, "")) for name, words in _WORDS.items() if name in found
+    )
     said = tuple(
         (word, str(count), f"{stated:.3f}", f"{true:.3f}") for word, (count, stated, true) in verdicts(judged).items()
     )
@@ -43,12 +45,10 @@ def grids(judged: Sequence[Judged], records: Sequence[Record]) -> list[Grid]:
     tables = [
         Grid("Trust in whole results", ("figure", "value", "wanted"), rows),
         Grid("Verdicts", ("verdict", "cases", "estimated F@0.1", "true F@0.1"), said),
-        Grid(
-            "Confidence of vertices",
-            ("confidence", "vertices", "mean confidence", "within 5 % of the size", "median error"),
-            bins,
-        ),
     ]
+    if bins:
+        head = ("confidence", "vertices", "mean confidence", "within 5 % of the size", "median error")
+        tables.append(Grid("Confidence of vertices", head, bins))
     failed = tuple((r["id"], " ".join(str(r["error"]).split())) for r in records if "error" in r)
     return [*tables, Grid(f"Failures ({len(failed)})", ("case", "error"), failed)] if failed else tables
 

@@ -71,11 +71,12 @@ def collect(
     chosen = spread(read_cases(cases), limit)
     for folder in ("predictions", "evidence"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    made_by = fingerprint({"trust": "collected"})
+    recipe = Recipe.from_options(texture_size=256, as_="object")  # what trust does not depend on, made quickly
+    made_by = fingerprint({"recipe": recipe.digest})
     log = out / "results.jsonl"
     done = {r["id"]: r for r in _lines(log) if r.get("made_by") == made_by and "error" not in r}
     todo = [case for case in chosen if case["id"] not in done]
-    job = functools.partial(_lifted, out=out, made_by=made_by)
+    job = functools.partial(_lifted, recipe=recipe, out=out, made_by=made_by)
     for start in range(0, len(todo), _BATCH):
         batch = todo[start : start + _BATCH]
         records = {r["id"]: r for r in mapped(job, batch, workers)}
@@ -205,11 +206,11 @@ class _Noting(Road):
         return super()._run(stage, call, *args, **kwargs)
 
 
-def _lifted(case: Case, out: Path, made_by: str) -> Record:
+def _lifted(case: Case, recipe: Recipe, out: Path, made_by: str) -> Record:
     """One case through the real road, its evidence and prediction written; failures are records too."""
     record: Record = {"id": case["id"], "made_by": made_by, **{k: case[k] for k in ("family", "source") if k in case}}
     try:
-        road = _Noting(Recipe.from_options(texture_size=256, as_="object"), Runtime(threads=1))
+        road = _Noting(recipe, Runtime(threads=1))
         capture = road.understand(road.load(case["image"]))
         made = road.refine(road.reconstruct(capture), capture)
         mesh, dense = road.given["mesh"], road.given["dense"]

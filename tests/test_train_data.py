@@ -31,6 +31,8 @@ from liftform.train import corpus, data, engines, licences, shards
         ("AGPL-3.0", "copyleft"),
         ("Copyright 2012 somebody", "unknown"),
         ("CC0 models; all rights reserved on names", "unknown"),
+        ("public-domain", "public-domain"),
+        ("non-commercial", "non-commercial"),
         ("", "unknown"),
         (None, "unknown"),
     ],
@@ -88,10 +90,11 @@ def test_manifest_lines_that_cannot_be_trusted_are_told_and_left_out(tmp_path: P
 
 def test_a_manifest_survives_being_written_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    corpus.write_manifest(tmp_path / "a.jsonl", [_row("x", file=str(tmp_path / "x.glb"))])
+    corpus.write_manifest(tmp_path / "a.jsonl", [_row("x", file=str(tmp_path / "x.glb"), licence="MIT")])
     rows = corpus.read_manifest(tmp_path / "a.jsonl")
     corpus.write_manifest(tmp_path / "deep" / "b.jsonl", rows)
     again = corpus.read_manifest(tmp_path / "deep" / "b.jsonl")[0]
+    assert again["licence_class"] == "permissive"
     assert Path(again["file"]).resolve() == (tmp_path / "x.glb").resolve()
 
 

@@ -32,7 +32,12 @@ _WORDS = {
 
 
 def classify(line: str | None) -> str:
-    """The class of a licence line such as "CC-BY-4.0 (…); repo MIT": the strictest named; "unknown" if none is."""
+    """The class of a licence line such as "CC-BY-4.0 (…); repo MIT": the strictest named; "unknown" if none is.
+
+    The name of a class is of that class.
+    """
+    if line in CLASSES:
+        return str(line)
     named = [name for name in CLASSES if re.search(_WORDS[name], line or "", re.IGNORECASE)]
     return named[-1] if named else "unknown"
 

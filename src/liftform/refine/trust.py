@@ -129,7 +129,7 @@ def _outline(photo: Photo) -> dict[str, float]:
     rim = np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]])
     return {
         "fill": float(box.mean()),
-        "outline": float(edges / np.sqrt(max(np.count_nonzero(small), 1))),
+        "outline": float(edges / np.sqrt(max(int(np.count_nonzero(small)), 1))),
         "mask_doubt": 1 - photo.mask.confidence,
         "cut_off": float(rim.mean()),
     }

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,9 @@ class FamiliarityRecipe:
     level: float = option(0.8, "share of results that the interval shall hold", low=0.5, high=0.99)
 
 
-def read_recipe(path: str | Path) -> FamiliarityRecipe:
-    """The recipe file; raises UsageError on unknown keys."""
-    return recipes.build(FamiliarityRecipe, recipes.read_toml(path), str(path))
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> FamiliarityRecipe:
+    """The recipe file with ``changes`` (see ``recipe.changed``); raises UsageError on unknown keys."""
+    return recipes.build(FamiliarityRecipe, recipes.changed(recipes.read_toml(path), changes), str(path))
 
 
 def calibrate_familiarity(recipe: FamiliarityRecipe, log: Any = print) -> Path:
@@ -138,7 +138,8 @@ def _spoiled(rgb: NDArray[Any], alpha: NDArray[Any], recipe: FamiliarityRecipe, 
     """The picture with its alpha, or on a background without; sometimes a side of the object is cut off."""
     picture = np.dstack([to_uint8(rgb), to_uint8(alpha)])
     if rng.random() < recipe.composites:
-        behind = srgb_to_linear(backgrounds.scene(rng, recipe.size_px).picture / np.float32(255))
+        scene = backgrounds.scene(rng, recipe.size_px).picture.astype(np.float32)
+        behind = srgb_to_linear(np.asarray(scene / 255, np.float32))
         cover = alpha[..., None]
         picture = to_uint8(linear_to_srgb(srgb_to_linear(rgb) * cover + behind * (1 - cover)))
     if rng.random() < recipe.cut_off:

@@ -18,6 +18,7 @@ from liftform.load import LoadOptions, load
 from liftform.recipe import build
 from liftform.runtime import Runtime
 from liftform.understand.component import chosen_component
+from liftform.understand.foreground import _by_colour
 from liftform.understand.mask import MaskOptions, _estimator, mask
 from liftform.zoo import weights
 
@@ -46,10 +47,10 @@ def coarse(alpha: np.ndarray, side: int = 64) -> np.ndarray:
 
 def found(image: np.ndarray, probability: np.ndarray, **options: object) -> Capture:
     """The capture after the estimator, with ``probability`` in the network's place."""
-    return _estimator(MaskOptions(**options), Runtime(), lambda _: np.asarray(probability, np.float32))(load(image))
+    return _estimator(MaskOptions(**options), Runtime(), lambda *_: np.asarray(probability, np.float32))(load(image))
 
 
-def never(_: np.ndarray) -> np.ndarray:
+def never(*_: object) -> np.ndarray:
     raise AssertionError("the network was asked although the mask was known")
 
 
@@ -112,7 +113,7 @@ def test_the_salient_object_is_chosen_and_pick_takes_the_other() -> None:
 def test_pick_is_in_pixels_of_the_original() -> None:
     left, right = disc(800, 0.25, 0.5, 0.15), disc(800, 0.75, 0.5, 0.15)
     capture = load(over(np.maximum(left, right)), LoadOptions(max_side=200))
-    predict = lambda _: coarse(np.maximum(left, right))  # noqa: E731
+    predict = lambda *_: coarse(np.maximum(left, right))  # noqa: E731
     alpha = _estimator(MaskOptions(pick=(600.0, 400.0)), Runtime(), predict)(capture).photo.mask.alpha
     assert alpha.shape == (200, 200)
     assert alpha[100, 150] == 1
@@ -263,18 +264,41 @@ def brightness(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("turn", [lambda a: a, lambda a: a.swapaxes(0, 1)], ids=["wide", "high"])
-def test_the_network_sees_the_picture_stretched_to_its_square(brightness: list[np.ndarray], turn: Callable) -> None:
+def test_the_network_sees_the_picture_stretched_mirrored_and_closer(
+    brightness: list[np.ndarray], turn: Callable
+) -> None:
     truth = np.zeros((128, 256), np.float32)
     truth[20:90, 150:220] = 1
     image = np.ascontiguousarray(turn(over(truth)))
     capture = mask(MaskOptions(), Runtime())(load(image))
-    (asked,) = brightness
-    assert asked.shape == (1, 3, 96, 96)
-    assert asked.dtype == np.float32
-    red = asked[0, 0] > 0.65
-    assert red.mean() == pytest.approx((turn(truth) > 0.5).mean(), rel=0.1)
+    assert all(asked.shape == (1, 3, 96, 96) and asked.dtype == np.float32 for asked in brightness)
+    whole, mirrored, closer = ((asked[0, 0] > 0.65) for asked in brightness)
+    assert whole.mean() == pytest.approx((turn(truth) > 0.5).mean(), rel=0.1)
+    assert (mirrored[:, ::-1] == whole).mean() > 0.98
+    assert closer.mean() > 2 * whole.mean()
     solid, wanted = capture.photo.mask.alpha > 0.5, turn(truth) > 0.5
     assert (solid & wanted).sum() / (solid | wanted).sum() > 0.97
+
+
+def test_what_fills_the_picture_is_looked_at_twice_only(brightness: list[np.ndarray]) -> None:
+    mask(MaskOptions(), Runtime())(load(over(disc(160, 0.5, 0.5, 0.45))))
+    assert len(brightness) == 2
+
+
+def test_the_closer_look_follows_the_pick(brightness: list[np.ndarray]) -> None:
+    left, right = disc(160, 0.2, 0.5, 0.1), disc(160, 0.75, 0.5, 0.2)
+    mask(MaskOptions(pick=(32.0, 80.0)), Runtime())(load(over(np.maximum(left, right))))
+    assert (brightness[2][0, 0] > 0.65).mean() == pytest.approx(np.pi / 4 / 1.5**2, rel=0.15)
+
+
+def test_colours_of_the_object_mend_what_the_network_missed() -> None:
+    """The network saw half of a red disc surely and doubts the rest: its colour says that it is one disc."""
+    truth = disc(96, 0.5, 0.5, 0.35)
+    logits = np.where(truth > 0.5, 5.0, -5.0).astype(np.float32)
+    logits[48:][truth[48:] > 0.5] = -0.8
+    mended = _by_colour(over(truth), logits)
+    assert ((mended > 0.5) == (truth > 0.5)).mean() > 0.98
+    assert ((logits > 0) == (truth > 0.5)).mean() < 0.9
 
 
 def test_same_picture_same_mask(brightness: list[np.ndarray]) -> None:

@@ -251,7 +251,7 @@ def test_the_export_equals_torch_and_leaves_other_rows_alone(tmp_path: Path) -> 
     torch.save({"model": net.state_dict(), "average": {}, "step": 1, "seconds": 0.0}, tmp_path / "last.pt")
     (tmp_path / "table.json").write_text(json.dumps({"object": {"file": "o"}}), encoding="utf-8")
     out = tmp_path / "mask.onnx"
-    assert export.export_mask(tmp_path / "last.pt", out, SIZE, SIZE) < 0.01
+    assert export.export_mask(tmp_path / "last.pt", out, SIZE) < 0.01
     assert out.stat().st_size <= 6_500_000
     rows = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
     assert rows["object"] == {"file": "o"}

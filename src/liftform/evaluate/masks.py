@@ -18,6 +18,7 @@ from ..conventions import linear_to_srgb, srgb_to_linear
 from ..errors import InputNotFoundError, NothingFoundError, UnreadableError
 from ..files import whole_file
 from ..runtime import Runtime
+from ..understand import foreground
 from ..understand import mask as masks
 from ..zoo import weights
 from .tables import Grid
@@ -138,7 +139,7 @@ def iou(guess: FloatArray, truth: FloatArray) -> float:
 
 def network(image: FloatArray) -> FloatArray:
     """What the network alone says of the whole picture, in one look."""
-    return masks.probability(image, weights.session("mask", 0))
+    return foreground.look(image, weights.session("mask", 0))
 
 
 def stage(image: FloatArray) -> FloatArray:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import OutputError
 from ..zoo.mask_net import MaskNet
-from .loop import load_weights
+from .checkpoints import load_weights
 
 #: Where the package keeps its networks.
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -62,37 +61,25 @@ def write_row(name: str, file: Path, licence: str, card: str) -> None:
     os.replace(part, table)
 
 
-class _At(nn.Module):
-    """The network run at ``inner`` pixels, where it was trained, between resizes from and to the caller's size."""
-
-    def __init__(self, net: MaskNet, inner: int) -> None:
-        super().__init__()
-        self.net, self.inner = net, inner
-
-    def forward(self, image: Tensor) -> Tensor:
-        small = F.interpolate(image, (self.inner, self.inner), mode="bilinear", align_corners=False)
-        return F.interpolate(self.net(small), image.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def export_mask(checkpoint: Path, out: Path = WEIGHTS / "mask.onnx", size: int = 256, inner: int = 192) -> float:
+def export_mask(checkpoint: Path, out: Path = WEIGHTS / "mask.onnx", size: int = 192) -> float:
     """The averaged weights of ``checkpoint`` as ``out``, with its row; returns its largest error of alpha.
 
-    Input "image" (1, 3, size, size) float32 sRGB in [0, 1]; output "logits" (1, 1, size, size) float32. The graph
-    works at ``inner`` pixels, a multiple of 32 near the sizes of training.
+    Input "image" (1, 3, size, size) float32 sRGB in [0, 1]; output "logits" (1, 1, size, size) float32. size: a
+    multiple of 16 near the sizes of training.
     Raises OutputError, and leaves the old file, when the exported network does not agree with the trained one.
     """
     import onnx
 
-    trained = MaskNet()
-    load_weights(trained, checkpoint)
-    net = (trained if inner == size else _At(trained, inner)).eval()
+    net = MaskNet()
+    load_weights(net, checkpoint)
+    net.eval()
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     part = out.with_suffix(".new")
     torch.onnx.export(
         net, (image,), str(part), input_names=["image"], output_names=["logits"], opset_version=17, dynamo=False
     )
     model = onnx.load(str(part))
-    onnx.helper.set_model_props(model, {"size": str(size), "inner": str(inner), "output": "logits of the soft alpha"})
+    onnx.helper.set_model_props(model, {"size": str(size), "output": "logits of the soft alpha"})
     onnx.save(model, str(part))
     to_fp16(part)
     difference = _difference(net, part, image)

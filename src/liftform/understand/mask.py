@@ -20,8 +20,9 @@ from .component import chosen_component
 
 FloatArray = NDArray[np.float32]
 
-#: The whole picture (H, W, 3) sRGB in [0, 1] -> probability of foreground (h, w), any size of the same shape.
-Predict = Callable[[FloatArray], FloatArray]
+#: The whole picture (H, W, 3) sRGB in [0, 1], and the pick as fractions of width and height -> probability of
+#: foreground (h, w), any size of the same shape.
+Predict = Callable[[FloatArray, tuple[float, float] | None], FloatArray]
 
 _HINT = "pass --mask mask.png, or --pick x,y on the object"
 #: A picture whose channels span less than this (sRGB in [0, 1]) is plain.
@@ -50,7 +51,7 @@ def mask(options: MaskOptions, runtime: Runtime) -> Callable[[Capture], Capture]
     Raises NothingFoundError (fully transparent, nothing found, nothing under ``pick``), UsageError (``pick`` outside
     the picture), InputError (a mask file that is unreadable or of another shape), WeightsError.
     """
-    return _estimator(options, runtime, lambda image: _network(image, runtime))
+    return _estimator(options, runtime, lambda image, pick: _network(image, pick, runtime))
 
 
 def _estimator(options: MaskOptions, runtime: Runtime, predict: Predict) -> Callable[[Capture], Capture]:
@@ -68,7 +69,7 @@ def _estimator(options: MaskOptions, runtime: Runtime, predict: Predict) -> Call
             alpha, confidence = _picked(photo.alpha, pick, photo.source), 1.0
             origin, note = "file", "the picture's own alpha"
         else:
-            coarse, confidence = chosen_component(predict(small), pick, photo.source, _HINT)
+            coarse, confidence = chosen_component(predict(small, pick), pick, photo.source, _HINT)
             alpha = matting.refined_alpha(photo.image, small, coarse)
             origin, note = "estimated", "network, refined at the edge"
         if not (alpha > 0.5).any():
@@ -126,29 +127,16 @@ def _picked(alpha: FloatArray, pick: tuple[float, float] | None, source: str) ->
     return np.where(parts == wanted, clean, np.float32(0))
 
 
-def _network(image: FloatArray, runtime: Runtime) -> FloatArray:
+def _network(image: FloatArray, pick: tuple[float, float] | None, runtime: Runtime) -> FloatArray:
     """Foreground probability of an image (H, W, 3) by the embedded network, (h, w) of the same shape."""
     from ..zoo import weights
+    from .foreground import foreground
 
     # A picture of one plain tone shows nothing, but a network always answers something.
     low, high = np.percentile(image, (0.2, 99.8), axis=(0, 1))
     if float((high - low).max()) < _PLAIN:
         return np.zeros(image.shape[:2], np.float32)
-    return probability(image, weights.session("mask", runtime.threads))
-
-
-def probability(image: FloatArray, session: Any) -> FloatArray:
-    """One look of a network at the whole of an image (H, W, 3), about its input's size.
-
-    The picture is stretched to the network's square: it was trained on full squares, and takes grey bars for scenery.
-    """
-    side = int(session.get_inputs()[0].shape[2])
-    scale = side / max(image.shape[:2])
-    width, height = (max(1, round(n * scale)) for n in (image.shape[1], image.shape[0]))
-    square = matting.resized_planes(image, side, side)
-    logits = session.run(["logits"], {"image": np.ascontiguousarray(square.transpose(2, 0, 1)[None])})[0]
-    stretched = np.asarray(1 / (1 + np.exp(-np.clip(logits[0, 0], -30, 30))), np.float32)
-    return matting.resized_planes(stretched, width, height)
+    return foreground(image, pick, weights.session("mask", runtime.threads))
 
 
 def _decision(alpha: FloatArray, confidence: float, origin: str, note: str, pick: Any) -> Decision:

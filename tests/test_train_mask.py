@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch")
 
 from liftform.errors import InputNotFoundError, UnreadableError, UsageError  # noqa: E402
 from liftform.train import backgrounds, composed, composites, cutouts, export, mask, panoramas  # noqa: E402
-from liftform.train.loop import LoopOptions, Progress, fit, learning_rate, load_weights  # noqa: E402
+from liftform.train.checkpoints import load_weights  # noqa: E402
+from liftform.train.loop import LoopOptions, Progress, fit, learning_rate  # noqa: E402
 from liftform.zoo.mask_net import MaskNet  # noqa: E402
 
 SIZE = 64

@@ -123,7 +123,7 @@ def _scaled(cut: NDArray[np.uint8], zoom: float) -> tuple[FloatArray, FloatArray
 
     size = (max(2, round(cut.shape[1] * zoom)), max(2, round(cut.shape[0] * zoom)))
     cover = cut[..., 3].astype(np.float32) / 255
-    weighted = srgb_to_linear(cut[..., :3].astype(np.float32) / 255) * cover[..., None]
+    weighted = srgb_to_linear(cut[..., :3].astype(np.float32) / np.float32(255)) * cover[..., None]
     planes = [cover, *weighted.transpose(2, 0, 1)]
     small = [np.asarray(Image.fromarray(p).resize(size, Image.Resampling.BOX if zoom < 1 else 2)) for p in planes]
     return np.clip(small[0], 0, 1), np.stack(small[1:], -1) / np.maximum(small[0], 1e-4)[..., None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import read_manifest
+from ..corpus import read_manifest
 from ..render import surface_from_glb
 from .geometry import Part, Prop
 
@@ -18,14 +18,17 @@ _KEPT = 220
 
 #: (role, words of which one must be in the name, words that must not). The first that fits decides.
 _ROLES: tuple[tuple[str, str, str], ...] = (
-    ("none", "socket|plug|antenna|rj 45|torpedo|uxo|swimming|apartment|materials|shelf f|shop window|escalator|elevator|"
-     "chimney|garage door|window|door|stair|curtain closed|curtain half|curtain open|shutter|blind|mbari|cessna|reactor|"
-     "erov|control console|gazebo|school|post office|thrift|logo|handle|contemporary|shower stall|pool|pallet|"
-     "cooking bench|hut|swing|tent|snow|crossing|hedge|jacuzzi|sandpit|trampoline|seesaw|fountain|jersey|lamp post|"
-     "telephone pole|park light|street|rowboat|beach|diving|tatami|container|shelf d|shelf e|robonaut|hood|wall light|"
-     "wall lamp|track lights|fluorescent|kitchencounter|debris|half open|bunk bed drawer|towel rack|shower|intercom|"
-     "cctv|surveillance|security|sign|bell|speech|faucet|dress|suit|target|construction|standpipe|postbox|kart|"
-     "children game|baby bed|exterior unit|air conditioning|cluttering|tape|cardboard box", ""),
+    ("none",
+     "socket|plug|antenna|rj 45|torpedo|uxo|swimming|apartment|materials|shelf f|shop window|escalator|"
+     "elevator|chimney|garage door|window|door|stair|curtain closed|curtain half|curtain open|shutter|"
+     "blind|mbari|cessna|reactor|erov|control console|gazebo|school|post office|thrift|logo|handle|"
+     "contemporary|shower stall|pool|pallet|cooking bench|hut|swing|tent|snow|crossing|hedge|jacuzzi|"
+     "sandpit|trampoline|seesaw|fountain|jersey|lamp post|telephone pole|park light|street|rowboat|beach|"
+     "diving|tatami|container|shelf d|shelf e|robonaut|hood|wall light|wall lamp|track lights|fluorescent|"
+     "kitchencounter|debris|half open|bunk bed drawer|towel rack|shower|intercom|cctv|surveillance|"
+     "security|sign|bell|speech|faucet|dress|suit|target|construction|standpipe|postbox|kart|children game|"
+     "baby bed|exterior unit|air conditioning|cluttering|tape|cardboard box",
+     ""),
     ("sofa", "sofa|couch|futon couch|day bed|lounge", "ottoman|chair|bed|table"),
     ("coffee", "coffee table|table coffee", ""),
     ("bed", "bed", "bedside|cabinet|baby|bunk"),
@@ -35,14 +38,19 @@ _ROLES: tuple[tuple[str, str, str], ...] = (
     ("barstool", "bar stool|stool bar|bar chair", ""),
     ("chair", "chair|stool|class seat", "wheelchair|bar|high"),
     ("tv", "television modern|television vintage|tv 16|computer screen|apple i mac", ""),
-    ("wallflat", "wall flat tv|portrait|pictureframe large|pictureframe medium|bathroom mirror|dart|board", "desk|standing|keyboard|skateboard|chopping|cutting|cupboard|chess|white|cup|basic"),
+    ("wallflat", "wall flat tv|portrait|pictureframe large|pictureframe medium|bathroom mirror|dart|board",
+     "desk|standing|keyboard|skateboard|chopping|cutting|cupboard|chess|white|cup|basic"),
     ("tvstand", "tv stand|television cabinet|cabinet television|tvcabinet", ""),
     ("bookcase", "bookcase|bookshelf|shelves|cabinet medium|cabinet small|shelf b|shelf a", "upper|wall"),
     ("upper", "upper|wall cabinet", ""),
     ("wardrobe", "wardrobe|cupboard|locker", ""),
-    ("dresser", "dresser|drawer|filing cabinet|dressing table|shoe rack|cabinet bed|changing|vanity", "kitchen|cabinet bed drawer table"),
+    ("dresser", "dresser|drawer|filing cabinet|dressing table|shoe rack|cabinet bed|changing|vanity",
+     "kitchen|cabinet bed drawer table"),
     ("fridge", "refrigerator|fridge|freezer", ""),
-    ("kitchenunit", "lower cabinet|drawers cabinet|sink cabinet|kitchen cabinet|kitchen stove|kitchen sink|large stove|dishwasher|base cabinet|washer|dryer|island|bathroom washing|stove multi|stove single", "countertop|corner|upper"),
+    ("kitchenunit", "lower cabinet|drawers cabinet|sink cabinet|kitchen cabinet|kitchen stove|kitchen sink|"
+     "large stove|dishwasher|base cabinet|washer|dryer|island|bathroom washing|stove multi|"
+     "stove single",
+     "countertop|corner|upper"),
     ("toilet", "toilets unit|toilet|bidet", "paper|brush"),
     ("basin", "washbasin|bathroom sink|bathroom cabinet|lavatory", ""),
     ("bath", "bath", "mat|bathroom|towel"),
@@ -142,12 +150,18 @@ def outdoor(manifest: Path) -> list[Entry]:
         ("tree", "tree|pine|palm", 6.0, ("nature", "simple nature", "Nature")),
         ("bush", "bush|grass large|plant bush|hedge|flowers|grass leafs", 0.9, ("nature", "simple nature")),
         ("rock", "rock|log|stump", 0.6, ("nature",)),
-        ("car", "car |sedan|suv|taxi|hatchback|police|van|stationwagon|ambulance", 1.5, ("car kit", "City Builder", "vehicles", "Vehicles / Realistic", "Vehicles / Basic")),
+        ("car", "car |sedan|suv|taxi|hatchback|police|van|stationwagon|ambulance",
+         1.5, ("car kit", "City Builder", "vehicles", "Vehicles / Realistic", "Vehicles / Basic")),
         ("truck", "truck|bus", 2.8, ("car kit", "vehicles", "retro urban")),
-        ("house", "building|house|barn", 9.0, ("Home and Buildings", "buildings pack", "city builder", "architecture", "City Builder")),
-        ("pole", "streetlight|trafficlight|light post|traffic light", 5.0, ("City Builder", "street pack", "racing kit")),
-        ("streetclutter", "bench|dumpster|firehydrant|trash|barrier|cone|box", 0.9, ("City Builder", "retro urban", "car kit")),
-        ("figure", "male|female|casual|woman|worker|formal|punk", 1.72, ("Characters and Animals / Posed", "Characters and Animals / Animated Men", "Characters and Animals / Animated Women", "modular men", "modular women")),
+        ("house", "building|house|barn",
+         9.0, ("Home and Buildings", "buildings pack", "city builder", "architecture", "City Builder")),
+        ("pole", "streetlight|trafficlight|light post|traffic light",
+         5.0, ("City Builder", "street pack", "racing kit")),
+        ("streetclutter", "bench|dumpster|firehydrant|trash|barrier|cone|box",
+         0.9, ("City Builder", "retro urban", "car kit")),
+        ("figure", "male|female|casual|woman|worker|formal|punk",
+         1.72, ("Characters and Animals / Posed", "Characters and Animals / Animated Men",
+                "Characters and Animals / Animated Women", "modular men", "modular women")),
     )  # fmt: skip
     out = []
     for row in read_manifest(manifest):
@@ -166,7 +180,7 @@ def outdoor(manifest: Path) -> list[Entry]:
 
 @functools.lru_cache(maxsize=_KEPT)
 def _triangles(path: str, extent: float) -> tuple[Part, tuple[float, float, float]]:
-    surface, mesh = surface_from_glb(path)
+    surface, _mesh = surface_from_glb(path)
     corners = surface.corners * extent
     low, high = corners.reshape(-1, 3).min(0), corners.reshape(-1, 3).max(0)
     shift = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], np.float32)

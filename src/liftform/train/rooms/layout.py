@@ -5,6 +5,7 @@ Ground coordinates are (x, z) of the world in metres; the storey's floor is y = 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,11 +71,7 @@ class Area:
     def cells(self) -> list[tuple[float, float, float, float]]:
         """The polygon as rectangles (x0, z0, x1, z1); exact when its edges follow the axes."""
         xs, zs = (np.unique(np.round(self.polygon[:, k], 4)) for k in (0, 1))
-        spans = [
-            (x0, z0, x1, z1)
-            for x0, x1 in zip(xs[:-1], xs[1:], strict=True)
-            for z0, z1 in zip(zs[:-1], zs[1:], strict=True)
-        ]
+        spans = [(x0, z0, x1, z1) for x0, x1 in itertools.pairwise(xs) for z0, z1 in itertools.pairwise(zs)]
         middles = np.array([((a + c) / 2, (b + d) / 2) for a, b, c, d in spans])
         kept = self.contains(middles)
         return [span for span, keep in zip(spans, kept, strict=True) if keep]
@@ -192,7 +189,7 @@ def _corridor(width: float, depth: float, cuts: list[Wall], rng: Rng) -> list[tu
     edges = [0.0, *lines, depth]
     for z in lines:
         cuts.append(Wall(np.array([0.0, z]), np.array([width, z]), float(rng.uniform(0.08, 0.2)), False))
-    return [(0.0, float(a), float(width), float(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(0.0, float(a), float(width), float(b)) for a, b in itertools.pairwise(edges)]
 
 
 def _cut(
@@ -281,7 +278,7 @@ def _passages(wall: Wall, others: list[Wall], height: float, rng: Rng) -> None:
             if other is not wall and off < 0.01 and 0.01 < s < wall.length - 0.01:
                 crossings.append(s)
     crossings.sort()
-    for s0, s1 in zip(crossings[:-1], crossings[1:], strict=True):
+    for s0, s1 in itertools.pairwise(crossings):
         room = s1 - s0 - 0.5
         if room < 0.75 or rng.random() < 0.12:
             continue

@@ -10,9 +10,9 @@ import numpy as np
 from ...camera import Camera
 from ..textures import Rng
 from . import corpus, materials, view
-from .furnish import bounds
-from .geometry import Look, Prop, Soup, box, prop, sheet, turned
+from .geometry import Look, Prop, Soup, box, boxes, moved, prop, sheet, turned
 from .layout import Area, Layout, Wall
+from .place import bounds
 from .shell import Site, random_sky
 
 
@@ -86,9 +86,7 @@ def _houses(site: Site, walk: float, length: float, rng: Rng) -> None:
                 site.soup.add(box(roof, (x0 - 0.3, h, z - 0.2), (x1 + 0.3, h + rng.uniform(0.2, 0.6), z + w + 0.2)))
             if rng.random() < 0.4:
                 door = box(materials.plain(materials.colour(rng)), (0, 0, 0), (0.1, 2.2, 1.1))
-                at = side * near - (0.05 if side > 0 else 0.05)
-                from .geometry import moved
-
+                at = side * near - 0.05
                 site.soup.add(moved(door, (at, 0.1, z + w * 0.4)))
             z += w + float(rng.choice([0.0, rng.uniform(0.5, 6)], p=[0.6, 0.4]))
 
@@ -110,7 +108,7 @@ class _Yard:
         self.site.soup.place(thing, (x, y, z), yaw)
         self.site.placed.append((thing.name, low, high, y))
         self.site.taken.append((float(low[0]), float(low[2]), float(high[0]), float(high[2]), float(high[1])))
-        self.site.targets.append(((low + high) / 2, float((high - low).max())))
+        self.site.targets.append((((low + high) / 2).astype(np.float32), float((high - low).max())))
 
     def fill(self, half: float, walk: float, length: float, city: bool) -> None:
         """Cars along kerbs and on the road, trees, poles, people, bushes, rocks."""
@@ -137,16 +135,19 @@ class _Yard:
             if city
             else ("tree", "tree", "bush", "rock", "tree", "figure", "clutter")
         )
-        for _ in range(int(rng.integers(15, 50))):
+        for _ in range(int(rng.integers(15, 50) if city else rng.integers(30, 90))):
             role, side = str(rng.choice(kinds)), float(rng.choice([-1, 1]))
+            x: float
             if city:
                 x, y = side * rng.uniform(half + 0.5, walk - 0.3 if walk > half + 1 else half + 0.6), 0.13
             else:
-                x, y = side * (half + abs(rng.normal(0, 10)) + 0.5), -0.02
+                x, y = side * (half + abs(float(rng.normal(0, 10))) + 0.5), -0.02
             z = float(rng.uniform(-length * 0.55, length * 0.55))
             if rng.random() < 0.3:
                 z *= 0.25
             self.put(role, float(x), z, y, float(rng.uniform(-np.pi, np.pi)))
+        if not city and rng.random() < 0.5:
+            self.fences(half, length)
         if not city and rng.random() < 0.4:
             for _ in range(int(rng.integers(1, 4))):
                 self.put(
@@ -156,6 +157,20 @@ class _Yard:
                     -0.02,
                     float(rng.uniform(-np.pi, np.pi)),
                 )
+
+    def fences(self, half: float, length: float) -> None:
+        """A wall, hedge or fence of posts along the way."""
+        rng, side = self.rng, float(self.rng.choice([-1, 1]))
+        x, h = side * (half + rng.uniform(0.3, 6)), rng.uniform(0.5, 2.2)
+        mood = rng.random()
+        if mood < 0.6:
+            look = materials.brick(rng) if mood < 0.25 else Look(materials.foliage(rng), 1.5)
+            self.site.soup.add(box(look, (x - 0.2, -0.02, -length), (x + 0.2, h, length * rng.uniform(0, 1))))
+            return
+        look = materials.wood(rng, 1)
+        spans: list[tuple[Any, Any]] = [((x - 0.05, -0.02, z), (x + 0.05, h, z + 0.1)) for z in np.arange(-40, 40, 1.8)]
+        spans += [((x - 0.02, h * k, -40), (x + 0.02, h * k + 0.1, 40)) for k in (0.35, 0.8)]
+        self.site.soup.add(boxes(look, spans))
 
 
 def _tree(rng: Rng) -> Prop:
@@ -168,8 +183,6 @@ def _tree(rng: Rng) -> Prop:
         r = h * rng.uniform(0.12, 0.25)
         a = np.linspace(-np.pi / 2, np.pi / 2, 7)
         ball = turned(leaves, np.stack([np.cos(a) * r + 1e-3, np.sin(a) * r], -1), 10)
-        from .geometry import moved
-
         parts.append(moved(ball, (rng.normal(0, h * 0.1), h * rng.uniform(0.6, 0.9), rng.normal(0, h * 0.1))))
     return prop(parts, "tree")
 

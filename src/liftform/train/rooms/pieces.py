@@ -1,8 +1,8 @@
-"""Procedural things for rooms: tables, shelves with books, cabinets, counters, seats, beds, boxes, screens, crockery."""
+"""Procedural furniture: tables, shelves with books, cabinets, counters, seats, beds, rugs, curtains, stairs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 
 import numpy as np
 
@@ -67,8 +67,8 @@ def shelf(rng: Rng, width: float, depth: float, height: float) -> Prop:
     if rng.random() < 0.75:
         parts.append(box(look, (-w, 0, -d), (w, height, -d + 0.008)))
     filled, books = rng.uniform(0.2, 1.0), Look(materials.spines(rng))
-    for x0, x1 in zip(xs[:-1], xs[1:], strict=True):
-        for y0, y1 in zip(ys[:-1], ys[1:], strict=True):
+    for x0, x1 in itertools.pairwise(xs):
+        for y0, y1 in itertools.pairwise(ys):
             free = float(y1 - y0 - t)
             if rng.random() < filled * 0.75 and depth > 0.15:
                 parts.append(_books(books, x0 + t, x1, y0 + t, free, d, rng))
@@ -120,8 +120,8 @@ def cabinet(rng: Rng, width: float, depth: float, height: float) -> Prop:
     rows = 1 if rng.random() < 0.45 else max(1, round((height - foot) / rng.uniform(0.18, 0.5)))
     xs, ys = np.linspace(-w, w, columns + 1), np.linspace(foot, height - 0.02, rows + 1)
     doors, handles = [], []
-    for x0, x1 in zip(xs[:-1], xs[1:], strict=True):
-        for y0, y1 in zip(ys[:-1], ys[1:], strict=True):
+    for x0, x1 in itertools.pairwise(xs):
+        for y0, y1 in itertools.pairwise(ys):
             doors.append(((x0 + gap, y0 + gap, d - 0.02), (x1 - gap, y1 - gap, d - 0.001)))
             mid = (x0 + x1) / 2
             if rows > 1:
@@ -221,12 +221,8 @@ def sofa(rng: Rng, width: float) -> Prop:
     ]
     count = max(1, round((width - 2 * arm) / 0.7))
     xs = np.linspace(-w + arm, w - arm, count + 1)
-    spans += [
-        ((a + 0.006, seat - 0.13, -d + 0.2), (b - 0.006, seat, d + 0.01)) for a, b in zip(xs[:-1], xs[1:], strict=True)
-    ]
-    spans += [
-        ((a + 0.006, seat, -d + 0.18), (b - 0.006, top + 0.03, -d + 0.32)) for a, b in zip(xs[:-1], xs[1:], strict=True)
-    ]
+    spans += [((a + 0.006, seat - 0.13, -d + 0.2), (b - 0.006, seat, d + 0.01)) for a, b in itertools.pairwise(xs)]
+    spans += [((a + 0.006, seat, -d + 0.18), (b - 0.006, top + 0.03, -d + 0.32)) for a, b in itertools.pairwise(xs)]
     parts = [boxes(look, spans)]
     if foot:
         wood = materials.wood(rng, 1)
@@ -297,9 +293,9 @@ def counter(rng: Rng, width: float, looks: tuple[Look, Look]) -> Prop:
     parts.append(box(top, (-w, h - 0.04, -d), (w, h, d + 0.02), across=True))
     count = max(1, round(width / 0.6))
     xs, doors, handles = np.linspace(-w, w, count + 1), [], []
-    for a, b in zip(xs[:-1], xs[1:], strict=True):
+    for a, b in itertools.pairwise(xs):
         ys = np.linspace(0.11, h - 0.05, 2 if rng.random() < 0.6 else 4)
-        for y0, y1 in zip(ys[:-1], ys[1:], strict=True):
+        for y0, y1 in itertools.pairwise(ys):
             doors.append(((a + 0.003, y0 + 0.003, d - 0.02), (b - 0.003, y1 - 0.003, d - 0.001)))
             handles.append((((a + b) / 2 - 0.08, y1 - 0.05, d), ((a + b) / 2 + 0.08, y1 - 0.04, d + 0.025)))
     parts += [boxes(front, doors, across=False), boxes(materials.plain(np.full(3, 0.55), 0.05), handles)]
@@ -311,170 +307,8 @@ def wall_unit(rng: Rng, width: float, front: Look) -> Prop:
     h = float(rng.uniform(0.5, 0.8))
     w, d, count = width / 2, 0.17, max(1, round(width / 0.55))
     xs = np.linspace(-w, w, count + 1)
-    doors = [((a + 0.003, 0.003, d - 0.02), (b - 0.003, h - 0.003, d)) for a, b in zip(xs[:-1], xs[1:], strict=True)]
+    doors = [((a + 0.003, 0.003, d - 0.02), (b - 0.003, h - 0.003, d)) for a, b in itertools.pairwise(xs)]
     return prop([box(front, (-w, 0, -d), (w, h, d - 0.02)), boxes(front, doors, across=False)], "wall unit")
-
-
-def carton(rng: Rng, size: float) -> Prop:
-    """A box of cardboard, plastic or print."""
-    w, h, d = size * rng.uniform(0.4, 1.0, 3) / 2 * (1, 2, 1)
-    mood = rng.random()
-    if mood < 0.4:
-        look = Look(
-            materials.concrete(rng).texture, 0.5, materials.linear(np.array([0.95, 0.75, 0.52]) * rng.uniform(0.8, 1.1))
-        )
-    elif mood < 0.7:
-        look = materials.plain(materials.colour(rng))
-    else:
-        look = Look(materials.picture(rng), float(max(w, h)))
-    parts = [box(look, (-w, 0, -d), (w, h, d))]
-    if rng.random() < 0.4:
-        parts.append(
-            box(
-                materials.plain(materials.colour(rng)),
-                (-w * 1.03, h * 0.85, -d * 1.03),
-                (w * 1.03, h * 1.005, d * 1.03),
-            )
-        )
-    return prop(parts, "carton")
-
-
-def book(rng: Rng) -> Prop:
-    """One book, or a pile of up to five."""
-    parts, y = [], 0.0
-    for _ in range(int(rng.choice([1, 1, 2, 3, 5]))):
-        w, h, d = rng.uniform(0.06, 0.11), rng.uniform(0.008, 0.045), rng.uniform(0.09, 0.15)
-        cover = Look(materials.picture(rng, 64)) if rng.random() < 0.5 else materials.plain(materials.colour(rng))
-        x, z = rng.normal(0, 0.006, 2)
-        parts.append(box(materials.plain((0.9, 0.88, 0.82)), (x - w, y, z - d), (x + w - 0.004, y + h - 0.002, z + d)))
-        parts.append(panel(cover, (x - w, y + h, z + d), (2 * w, 0, 0), (0, 0, -2 * d)))
-        y += h + 0.001
-    return prop(parts, "book")
-
-
-def paper(rng: Rng) -> Prop:
-    """A sheet, magazine or leaflet that lies flat."""
-    w, d = rng.uniform(0.07, 0.15), rng.uniform(0.1, 0.21)
-    look = Look(materials.document(rng))
-    return prop(
-        [
-            box(materials.plain((0.9, 0.9, 0.9)), (-w, 0, -d), (w, 0.002, d)),
-            panel(look, (-w, 0.0025, d), (2 * w, 0, 0), (0, 0, -2 * d)),
-        ],
-        "paper",
-    )
-
-
-def screen(rng: Rng) -> Prop:
-    """A monitor on a foot, on or off."""
-    w, h = rng.uniform(0.2, 0.36), rng.uniform(0.26, 0.4)
-    black = materials.plain(np.full(3, rng.choice([0.03, 0.06, 0.7])), 0.03)
-    y = rng.uniform(0.06, 0.16)
-    parts = [
-        box(black, (-w, y, -0.02), (w, y + h, 0.015)),
-        box(black, (-0.03, 0.01, -0.04), (0.03, y + 0.1, -0.02)),
-        box(black, (-0.12, 0, -0.1), (0.12, 0.012, 0.08)),
-    ]
-    parts.append(panel(_display(rng), (-w + 0.012, y + 0.012, 0.0155), (2 * w - 0.024, 0, 0), (0, h - 0.024, 0)))
-    return prop(parts, "screen")
-
-
-def television(rng: Rng) -> Prop:
-    """A flat screen to hang or to stand."""
-    w = rng.uniform(0.4, 0.8)
-    h = w * 2 * 0.57
-    parts = [box(materials.plain((0.03, 0.03, 0.03), 0.04), (-w, 0, -0.03), (w, h, 0.02))]
-    parts.append(panel(_display(rng), (-w + 0.015, 0.015, 0.0205), (2 * w - 0.03, 0, 0), (0, h - 0.03, 0)))
-    return prop(parts, "television")
-
-
-def _display(rng: Rng) -> Look:
-    if rng.random() < 0.45:
-        return materials.plain((0.03, 0.03, 0.035), 0.08)
-    shine = float(rng.uniform(0.2, 0.8))
-    return Look(materials.picture(rng), 1.0, (0.2, 0.2, 0.2), 0.03, (shine, shine, shine))
-
-
-def keyboard(rng: Rng) -> Prop:
-    """A keyboard: a slab with rows of keys."""
-    look = materials.plain(np.full(3, rng.choice([0.04, 0.1, 0.8])))
-    keys = [
-        ((x, 0.016, z), (x + 0.02, 0.024, z + 0.016))
-        for x in np.arange(-0.2, 0.19, 0.026)
-        for z in np.arange(-0.06, 0.05, 0.022)
-    ]
-    return prop([box(look, (-0.215, 0, -0.07), (0.215, 0.016, 0.07)), boxes(look, keys)], "keyboard")
-
-
-def vessel(rng: Rng) -> Prop:
-    """A turned thing: bottle, cup, bowl, vase, tin, jar."""
-    colour = materials.colour(rng)
-    look = materials.plain(colour, 0.05) if rng.random() < 0.7 else Look(materials.picture(rng, 64), 0.15)
-    kind, r = rng.integers(5), rng.uniform(0.025, 0.05)
-    if kind == 0:
-        h = rng.uniform(0.18, 0.32)
-        line = [(0.001, 0), (r, 0.0), (r, h * 0.6), (r * 0.35, h * 0.78), (r * 0.35, h), (0.001, h)]
-    elif kind == 1:
-        line = [(0.001, 0), (r * 0.9, 0), (r, 0.09), (r * 0.92, 0.09), (r * 0.85, 0.01), (0.001, 0.01)]
-    elif kind == 2:
-        r *= 2.5
-        line = [(0.001, 0), (r * 0.4, 0), (r, r * 0.7), (r * 0.95, r * 0.7), (r * 0.4, 0.012), (0.001, 0.012)]
-    elif kind == 3:
-        h = rng.uniform(0.15, 0.45)
-        line = [
-            (0.001, 0),
-            (h * 0.2, 0),
-            (h * rng.uniform(0.2, 0.35), h * 0.4),
-            (h * 0.1, h * 0.85),
-            (h * 0.16, h),
-            (h * 0.1, h * 0.84),
-        ]
-    else:
-        h = rng.uniform(0.06, 0.2)
-        line = [(0.001, 0), (r, 0), (r, h), (0.001, h)]
-    return prop([turned(look, line, 18)], "vessel")
-
-
-def desk_lamp(rng: Rng) -> Prop:
-    """A table lamp with a shade that glows."""
-    h, r = rng.uniform(0.3, 0.55), rng.uniform(0.09, 0.17)
-    return prop(_shaded_lamp(rng, h, r), "lamp", lamp=h * 0.85)
-
-
-def floor_lamp(rng: Rng) -> Prop:
-    """A standing lamp with a shade that glows."""
-    h, r = rng.uniform(1.3, 1.75), rng.uniform(0.14, 0.24)
-    return prop(_shaded_lamp(rng, h, r), "floor lamp", lamp=h * 0.93)
-
-
-def _shaded_lamp(rng: Rng, height: float, radius: float) -> list[Part]:
-    glow = tuple(float(v) for v in rng.uniform(1.2, 3.0) * np.array([1.0, 0.82, 0.58]) ** rng.uniform(0.2, 1.2))
-    shade = Look(materials.WHITE, 1, (0.7, 0.65, 0.55), 0.0, (glow[0], glow[1], glow[2]))
-    stem = materials.plain(materials.colour(rng), 0.05)
-    low = height - radius * rng.uniform(1.0, 1.5)
-    return [
-        turned(stem, [(0.001, 0), (radius * 0.75, 0), (radius * 0.7, 0.02), (0.012, 0.03), (0.012, low + 0.05)], 14),
-        turned(shade, [(radius, low), (radius * rng.uniform(0.5, 0.95), height)], 20),
-    ]
-
-
-def ceiling_lamp(rng: Rng, drop: float) -> Prop:
-    """A lamp whose top is the ceiling: panel, disc, tube or pendant ``drop`` metres long."""
-    glow = tuple(float(v) for v in rng.uniform(2.5, 6) * np.array([1.0, 0.9, 0.75]) ** rng.uniform(0, 1.5))
-    bright = Look(materials.WHITE, 1, (0.8, 0.8, 0.8), 0.0, (glow[0], glow[1], glow[2]))
-    kind = rng.integers(4)
-    if kind == 0:
-        w, d = rng.choice([0.3, 0.6, 0.15]) / 2, rng.choice([0.6, 1.2, 1.2]) / 2
-        return prop([box(bright, (-w, 0, -d), (w, 0.05, d))], "panel", lamp=-0.03)
-    if kind == 1:
-        return prop([turned(bright, [(0.001, 0), (0.1, 0.01), (0.17, 0.05), (0.17, 0.09)])], "disc", lamp=-0.05)
-    cord = materials.plain((0.1, 0.1, 0.1))
-    shade = (
-        turned(bright, [(0.2, 0), (0.14, 0.12), (0.03, 0.2)])
-        if kind == 2
-        else turned(bright, [(0.001, 0), (0.11, 0.05), (0.15, 0.14), (0.11, 0.23), (0.02, 0.28)])
-    )
-    return prop([shade, box(cord, (-0.005, 0.15, -0.005), (0.005, 0.2 + drop, 0.005))], "pendant", lamp=-0.04)
 
 
 def rug(rng: Rng, width: float, depth: float) -> Prop:
@@ -483,16 +317,6 @@ def rug(rng: Rng, width: float, depth: float) -> Prop:
     w, d = width / 2, depth / 2
     body = box(materials.plain(materials.colour(rng)), (-w, 0, -d), (w, 0.008, d))
     return prop([body, panel(look, (-w, 0.0085, d), (width, 0, 0), (0, 0, -depth))], "rug")
-
-
-def framed(rng: Rng, width: float, height: float) -> Prop:
-    """A picture, poster, mirror or board to hang; its back at -Z."""
-    look = Look(materials.picture(rng, 128), 1.0, gloss=float(rng.choice([0.0, 0.04])))
-    w, edge = width / 2, float(rng.choice([0.0, 0.015, 0.04]))
-    frame = materials.surface(rng)
-    parts = [box(frame, (-w - edge, 0, 0), (w + edge, height + 2 * edge, 0.008 + edge * 0.5))]
-    parts.append(panel(look, (-w, edge, 0.0085 + edge * 0.5), (width, 0, 0), (0, height, 0)))
-    return prop(parts, "picture")
 
 
 def curtain(rng: Rng, width: float, height: float) -> Prop:
@@ -507,21 +331,42 @@ def curtain(rng: Rng, width: float, height: float) -> Prop:
     return prop([merged(quads)], "curtain")
 
 
+def wall_shelf(rng: Rng, width: float) -> Prop:
+    """A board on brackets, or two, to hang."""
+    look, d, t = materials.surface(rng), rng.uniform(0.09, 0.14), 0.022
+    w, rows = width / 2, int(rng.integers(1, 4))
+    gap = float(rng.uniform(0.24, 0.36))
+    spans = [((-w, k * gap, -d), (w, k * gap + t, d)) for k in range(rows)]
+    if rows > 1:
+        spans += [((x, 0, -d), (x + t, (rows - 1) * gap, d)) for x in (-w, w - t)]
+    boards = [(-w + t, -d + 0.01, w - t, d, k * gap + t, gap - t) for k in range(rows)]
+    return prop([boxes(look, spans)], "wall shelf", shelves=boards)
+
+
+def partition(rng: Rng, width: float) -> Prop:
+    """A free-standing screen between desks."""
+    h, look = float(rng.uniform(1.1, 1.7)), materials.fabric(rng)
+    edge = materials.plain(np.full(3, rng.choice([0.15, 0.6])))
+    w = width / 2
+    return prop(
+        [
+            box(look, (-w, 0.04, -0.025), (w, h, 0.025)),
+            box(edge, (-w - 0.02, 0, -0.03), (-w, h + 0.02, 0.03)),
+            box(edge, (w, 0, -0.03), (w + 0.02, h + 0.02, 0.03)),
+            box(edge, (-w, h, -0.03), (w, h + 0.02, 0.03)),
+        ],
+        "partition",
+    )
+
+
+def splashback(rng: Rng, width: float, height: float) -> Prop:
+    """Tiles behind a worktop."""
+    look = materials.tiles(rng, float(rng.choice([0.075, 0.1, 0.15, 0.2])))
+    return prop([box(look, (-width / 2, 0, 0), (width / 2, height, 0.006))], "splashback")
+
+
 def stairs(rng: Rng, width: float, steps: int) -> Prop:
     """Solid steps that rise towards -Z."""
     look, rise, tread = materials.surface(rng), rng.uniform(0.16, 0.19), rng.uniform(0.24, 0.3)
     spans = [((-width / 2, 0, -(k + 1) * tread), (width / 2, (k + 1) * rise, -k * tread)) for k in range(steps)]
     return prop([boxes(look, spans)], "stairs")
-
-
-#: Small procedural things that stand on boards and table tops.
-SMALL: tuple[Callable[[Rng], Prop], ...] = (
-    book,
-    book,
-    vessel,
-    vessel,
-    vessel,
-    paper,
-    paper,
-    lambda rng: carton(rng, float(rng.uniform(0.06, 0.25))),
-)

@@ -1,13 +1,14 @@
-"""The shell of a storey: walls with their openings, floors, ceilings, doors, windows, curtains, and what lies outside."""
+"""The shell of a storey: walls, openings and their fittings, floors, ceilings, and what lies outside."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..textures import Rng
+from ..textures import Rng, noise
 from . import materials, pieces
 from .geometry import Look, Part, Soup, box, boxes, moved, sheet
 from .layout import Layout, Opening, Wall
@@ -63,8 +64,6 @@ class Site:
 
 def random_sky(rng: Rng, brightness: float) -> Sky:
     """Clear, cloudy, overcast or evening; radiance of the zenith about ``brightness``."""
-    from ..textures import noise
-
     mood, azimuth, height = rng.random(), rng.uniform(-np.pi, np.pi), rng.uniform(0.12, 1.2)
     sun = np.array([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)], np.float32)
     if mood < 0.45:
@@ -166,7 +165,7 @@ def _side(
     samples = np.array([(origin + unit * length * (k + 0.5) / n)[[0, 2]] + off for k in range(n)])
     rooms = site.layout.area_at(samples)
     cuts = [0, *(np.flatnonzero(np.diff(rooms)) + 1).tolist(), n]
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in itertools.pairwise(cuts):
         look = outer if rooms[a] < 0 else inner[rooms[a]]
         start = origin + unit * length * a / n
         shift = (float(start[[0, 2]] @ np.abs(unit[[0, 2]])), float(origin[1]))
@@ -219,7 +218,7 @@ def _door(
         rows = int(rng.integers(1, 4))
         ys = np.linspace(0.15, head - 0.12, rows + 1)
         cuts: list[tuple[ArrayLike, ArrayLike]] = [
-            ((0.13, a, -0.026), (width - 0.13, b - 0.08, 0.026)) for a, b in zip(ys[:-1], ys[1:], strict=True)
+            ((0.13, a, -0.026), (width - 0.13, b - 0.08, 0.026)) for a, b in itertools.pairwise(ys)
         ]
         leaf.append(boxes(look, cuts, across=False))
     metal = materials.plain(np.full(3, rng.choice([0.15, 0.6])), 0.05)
@@ -273,16 +272,9 @@ def _window(site: Site, wall: Wall, opening: Opening, trim: Look, rng: Rng) -> N
     along = np.array([wall.along[0], 0, wall.along[1]])
     centre = middle + np.array([0, (low + high) / 2, 0]) + normal * inward * (wall.thickness / 2 * 0.75)
     power = shade * (0.5 if covered else 0.75)
-    site.lamps.append(
-        Lamp(
-            *(
-                np.asarray(x, np.float32)
-                for x in (centre, along * w * 0.9, (0, (high - low) / 2 * 0.9, 0), normal * inward, power)
-            ),
-            0.02,
-            0.0,
-        )
-    )
+    arrays = (centre, along * w * 0.9, np.array([0, (high - low) / 2 * 0.9, 0]), normal * inward, power)
+    place, u, v, facing, colour = (np.asarray(x, np.float32) for x in arrays)
+    site.lamps.append(Lamp(place, u, v, facing, colour, 0.02, 0.0))
 
 
 def _blind(

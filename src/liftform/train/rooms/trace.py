@@ -14,7 +14,7 @@ from ...conventions import linear_to_srgb, srgb_to_linear
 from .geometry import ByteImage, Soup
 
 FloatArray = NDArray[np.float32]
-_DECODE = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
+_DECODE = srgb_to_linear(np.divide(np.arange(256), 255, dtype=np.float32))
 #: Largest side of a stored texture: enough for pictures of 200 pixels.
 _SIDE = 256
 

@@ -151,7 +151,7 @@ def _shine(
 
 
 def develop(radiance: FloatArray, rng: Rng) -> NDArray[np.uint8]:
-    """Linear radiance (H, W, 3) to a photograph (H, W, 3) uint8: exposure, white balance, glare, tone, vignette, noise."""
+    """Linear radiance (H, W, 3) to a photograph, uint8: exposure, white balance, glare, vignette, tone, noise."""
     height, width = radiance.shape[:2]
     luminance = radiance.mean(-1)
     key = float(np.exp(np.log(np.maximum(luminance, 1e-4)).mean()))
@@ -206,7 +206,7 @@ def fov_of(rng: Rng) -> float:
 def acceptable(world: World, camera: Camera, rng: Rng) -> bool:
     """Whether a view shows something: not stuck in a wall, not all near, rarely one flat surface alone."""
     small = camera.resized(32, 24)
-    hits, _, depth, normals = geometry(world, small)
+    hits, _, depth, _normals = geometry(world, small)
     if depth.min() < NEAREST or float((depth < 0.4).mean()) > 0.6:
         return False
     if float(np.median(depth)) < 1.1 and rng.random() < 0.7:  # most photographs keep some distance

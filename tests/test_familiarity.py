@@ -75,6 +75,18 @@ def test_more_doubt_never_means_more_trust(fitted):
     assert ranks == sorted(ranks, reverse=True)
 
 
+def test_signs_of_trouble_never_raise_the_estimate():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(60, 4))
+    y = 0.3 * x[:, 0] - 0.2 * x[:, 1] + 0.1 * x[:, 2] + 0.05 * rng.normal(size=60)
+    free = calibrate.ridge(x, y, np.ones(60), 1.0)[1]
+    held = calibrate.ridge(x, y, np.ones(60), 1.0, np.array([True, True, False, False]))[1]
+    assert free[0] > 0.25
+    assert held[0] <= 1e-9
+    assert held[1] < -0.1
+    assert held[2] > 0.05
+
+
 def test_the_interval_covers_what_it_says_on_families_never_seen(fitted, tmp_path):
     table, held, _ = fitted
     fresh = records(tmp_path, 150, 4, 77)

@@ -34,7 +34,7 @@ from .protocols import Case, Record, fingerprint, mapped, read_cases, read_score
 #: Vertices kept of each result, drawn by the area around them.
 _VERTICES = 500
 #: Cases scored at once: an interruption loses no more.
-_BATCH = 24
+_BATCH = 12
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ Floats = NDArray[np.floating[Any]]
 
 _FOLDS = 10
 _KNOTS = 33
+#: Signals of trouble: more of them never raises the estimate, whatever a small sample says.
+TROUBLE = frozenset(
+    "doubt doubt_most depth_gap depth_gap_most normal_gap camera_gap missing struts joined genus unfamiliar "
+    "twin_depth twin_normals twin_code twin_elevation twin_fov twin_mirror mask_doubt mask_estimated cut_off".split()
+)
 _PENALTIES = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 #: A result is called good where this share of those trusted as much or more truly reach GOOD_F, poor likewise.
 _SURE = 0.75
@@ -94,8 +99,9 @@ def fit(
     y = np.array([r["f@0.1"] for r in records])
     weight = np.array([r["weight"] for r in records])
     group = folds([r["family"] for r in records], _FOLDS)
-    guess, penalty = chosen_penalty(x, y, weight, group)
-    offset, slopes = ridge(x, y, weight, penalty)
+    trouble = np.array([name in TROUBLE for name in names])
+    guess, penalty = chosen_penalty(x, y, weight, group, trouble)
+    offset, slopes = ridge(x, y, weight, penalty, trouble)
     spread = _spread(guess, y - guess, weight)
     scaled = (y - guess) / familiarity.spread_of(guess, spread)
     families = np.array([r["family"] for r in records])
@@ -147,23 +153,33 @@ def folds(families: Sequence[str], count: int) -> NDArray[np.int64]:
     return np.array([place[family] for family in families])
 
 
-def ridge(x: Floats, y: Floats, weight: Floats, penalty: float) -> tuple[float, Floats]:
-    """Offset and slopes (S,) of the weighted least squares with ``penalty`` on the slopes."""
+def ridge(
+    x: Floats, y: Floats, weight: Floats, penalty: float, falling: NDArray[np.bool_] | None = None
+) -> tuple[float, Floats]:
+    """Offset and slopes (S,) of the weighted least squares with ``penalty`` on the slopes; those of the ``falling``
+    inputs (S,) never rise above 0."""
+    from scipy.optimize import lsq_linear
+
     mean_x, mean_y = np.average(x, axis=0, weights=weight), float(np.average(y, weights=weight))
-    a = x - mean_x
-    gram = (a * weight[:, None]).T @ a + penalty * np.eye(x.shape[1])
-    slopes = np.linalg.solve(gram, (a * weight[:, None]).T @ (y - mean_y))
+    root = np.sqrt(weight)[:, None]
+    a = np.concatenate([(x - mean_x) * root, np.sqrt(penalty) * np.eye(x.shape[1])])
+    b = np.concatenate([(y - mean_y) * root[:, 0], np.zeros(x.shape[1])])
+    top = np.full(x.shape[1], np.inf) if falling is None else np.where(falling, 1e-12, np.inf)
+    slopes = lsq_linear(a, b, (-np.inf, top), method="bvls").x if np.isfinite(top).any() else np.linalg.lstsq(a, b)[0]
+    slopes = slopes if falling is None else np.where(falling, np.minimum(slopes, 0.0), slopes)
     return mean_y - float(mean_x @ slopes), slopes
 
 
-def chosen_penalty(x: Floats, y: Floats, weight: Floats, group: NDArray[np.int64]) -> tuple[Floats, float]:
+def chosen_penalty(
+    x: Floats, y: Floats, weight: Floats, group: NDArray[np.int64], falling: NDArray[np.bool_]
+) -> tuple[Floats, float]:
     """Estimates (N,) of every record by a ridge that never saw its fold, at the penalty that makes them best."""
     best: tuple[float, Floats, float] | None = None
     for penalty in _PENALTIES:
         guess = np.zeros(len(y))
         for fold in np.unique(group):
             out = group == fold
-            offset, slopes = ridge(x[~out], y[~out], weight[~out], penalty)
+            offset, slopes = ridge(x[~out], y[~out], weight[~out], penalty, falling)
             guess[out] = offset + x[out] @ slopes
         error = float(np.average((guess - y) ** 2, weights=weight))
         if best is None or error < best[0]:

@@ -1,17 +1,18 @@
 """One tree of errors: what happened, what to do about it, and the exit code of the command line.
 
-    LiftformError                     1   anything liftform raises on purpose
-    ├── UsageError                    2   a wrong option, argument or recipe
-    ├── InputError                    3   a picture or mesh that cannot be used
-    │   ├── InputNotFoundError        3   no such file
-    │   ├── UnreadableError           3   damaged, truncated, not what its name says
-    │   ├── TooLargeError             3   more pixels than liftform opens
-    │   └── NothingFoundError         3   no foreground, nothing to lift
-    ├── OutputError                   4   target unwritable, disk full, unknown suffix
-    ├── MissingExtraError             5   an optional package is not installed
-    ├── WeightsError                  6   network weights missing or not the published bytes
-    └── ReconstructionError           7   the network gave no usable surface
-    (KeyboardInterrupt              130)
+LiftformError                     1   anything liftform raises on purpose
+├── UsageError                    2   a wrong option, argument or recipe
+├── InputError                    3   a picture or mesh that cannot be used
+│   ├── InputNotFoundError        3   no such file
+│   ├── UnreadableError           3   damaged, truncated, not what its name says
+│   ├── TooLargeError             3   more pixels than liftform opens
+│   └── NothingFoundError         3   no foreground, nothing to lift
+├── OutputError                   4   target unwritable, disk full, unknown suffix
+├── MissingExtraError             5   an optional package is not installed
+├── WeightsError                  6   network weights missing or not the published bytes
+├── ReconstructionError           7   the network gave no usable surface
+└── DivergedError                 8   training whose numbers are no longer finite
+(KeyboardInterrupt              130   Ctrl-C; TerminatedError, 143: the same by SIGTERM)
 """
 
 from __future__ import annotations
@@ -82,3 +83,15 @@ class ReconstructionError(LiftformError):
     """A network ran but gave no usable surface."""
 
     exit_code = 7
+
+
+class DivergedError(LiftformError):
+    """Training that gives no finite gradients any more."""
+
+    exit_code = 8
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM: whoever lent the machine wants it back. What was done is saved."""
+
+    exit_code = 143

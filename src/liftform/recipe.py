@@ -6,12 +6,13 @@ line, the web form and TOML recipes are derived from it. Unknown keys are errors
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ def option(default: Any, help: str, keyword: str = "", low: float | None = None,
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """An options dataclass from plain values; raises UsageError on unknown keys, wrong types and ranges."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where} must be a table, not {values!r}", "give it options: key = value")
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     clean = {}
@@ -46,6 +49,27 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not a TOML recipe ({error})", "see docs/recipes.md") from error
+
+
+def changed(tables: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A copy of ``tables`` with every "table.key=value" of ``changes`` put in; values as TOML has them, or plain words.
+
+    Whether there is such an option is for ``build`` to say. Raises UsageError for anything not of that form.
+    """
+    out = copy.deepcopy(dict(tables))
+    for change in changes:
+        name, equals, text = change.partition("=")
+        *sections, key = (part.strip() for part in name.split("."))
+        table: Any = out
+        for section in sections:
+            table = table.setdefault(section, {}) if isinstance(table, dict) else None
+        if not (equals and key and isinstance(table, dict)):
+            raise UsageError(f"{change!r} does not set an option", "write key=value, such as loop.minutes=90")
+        try:
+            table[key] = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            table[key] = text
+    return out
 
 
 def suggest(wrong: str, known: list[str]) -> str:

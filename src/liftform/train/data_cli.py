@@ -15,20 +15,32 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_commands(commands: Commands) -> None:
     """Add object, mask, rooms and import; each sets ``run(arguments) -> exit code``."""
     p = commands.add_parser("object", help="views, signed points and colours of every training object (resumes)")
-    p.add_argument("--recipe", type=Path, required=True, help="recipe of the run, such as training/object.toml")
+    add_recipe(p, "recipe of the run, such as training/object.toml")
     add_engine(p)
     p.set_defaults(run=_object)
     p = commands.add_parser("mask", help="cut-outs and backgrounds for the foreground network (resumes)")
-    p.add_argument("--recipe", type=Path, required=True, help="recipe of the run, such as training/mask.toml")
+    add_recipe(p, "recipe of the run, such as training/mask.toml")
     p.set_defaults(run=_mask)
     p = commands.add_parser("rooms", help="views of synthetic rooms and streets, with depth and normals (resumes)")
-    p.add_argument("--recipe", type=Path, required=True, help="recipe with a section [rooms]")
+    add_recipe(p, "recipe with a section [rooms]")
     add_engine(p)
     p.set_defaults(run=_rooms)
     p = commands.add_parser("import", help="pack a folder of one .npz an object, as earlier versions wrote (resumes)")
     p.add_argument("folder", type=Path)
     p.add_argument("out", type=Path, help="folder of shards")
     p.set_defaults(run=_import)
+
+
+def add_recipe(parser: argparse.ArgumentParser, what: str) -> None:
+    """--recipe, and --set for single options of it."""
+    parser.add_argument("--recipe", type=Path, required=True, help=what)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for an option of the recipe, such as --set loop.minutes=90; may be repeated",
+    )
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +52,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 def _object(args: argparse.Namespace) -> int:
     from . import data, object
 
-    recipe = object.read_recipe(args.recipe)
+    recipe = object.read_recipe(args.recipe, args.set)
     workers = args.workers or recipe.workers
     told(data.build_shards(recipe.manifest, recipe.object.shards, recipe.data, workers, args.engine))
     return 0
@@ -49,7 +61,7 @@ def _object(args: argparse.Namespace) -> int:
 def _mask(args: argparse.Namespace) -> int:
     from . import mask
 
-    mask.prepare(mask.read_recipe(args.recipe).data)
+    mask.prepare(mask.read_recipe(args.recipe, args.set).data)
     return 0
 
 
@@ -58,7 +70,7 @@ def _rooms(args: argparse.Namespace) -> int:
 
     from . import rooms
 
-    options = rooms.read_recipe(args.recipe)
+    options = rooms.read_recipe(args.recipe, args.set)
     told(rooms.write(replace(options, workers=args.workers or options.workers), args.engine), 1)
     return 0
 

@@ -5,7 +5,7 @@ liftform train depth --recipe training/depth.toml
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,9 +20,11 @@ from .. import recipe as recipes
 from ..errors import InputNotFoundError
 from ..recipe import option
 from ..zoo.depth_net import DepthNet, Scene
+from .checkpoints import load_weights
 from .depth_losses import all_losses
-from .loop import Batch, LoopOptions, Progress, fit, join, load_weights, rank
+from .loop import Batch, LoopOptions, Progress, fit
 from .photographed import photographed
+from .ranks import join, rank
 from .shards import Shard
 from .warm import warm
 
@@ -57,10 +59,11 @@ class DepthRecipe:
     loop: LoopOptions = field(default_factory=LoopOptions)
 
 
-def read_recipe(path: str | Path) -> DepthRecipe:
-    """The recipe file; raises UsageError on unknown keys."""
-    tables = recipes.read_toml(path)
-    tables.pop("rooms", None)
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> DepthRecipe:
+    """The recipe file with ``changes`` (see ``recipe.changed``); raises UsageError on unknown keys."""
+    whole = recipes.read_toml(path)
+    whole.pop("rooms", None)
+    tables = recipes.changed(whole, changes)
     options = recipes.build(DepthOptions, tables.pop("depth", {}), f"{path} [depth]")
     loop = recipes.build(LoopOptions, tables.pop("loop", {}), f"{path} [loop]")
     return replace(recipes.build(DepthRecipe, tables, str(path)), depth=options, loop=loop)
@@ -231,7 +234,7 @@ def train_depth(recipe: DepthRecipe, log: Any = print) -> Progress:
     """Train, or go on training, the network of ``recipe``; checkpoints and log lie beside ``loop.checkpoint``."""
     options, loop = recipe.depth, recipe.loop
     torch.set_num_threads(recipe.threads)
-    join()
+    join(loop.device)
     views, held = Views(options.shards, held_out=False), held_out(options)
     log(f"{len(views.places)} views to train on")
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..errors import OutputError
 from ..zoo.depth_net import DepthNet
+from .checkpoints import load_weights
 from .export import WEIGHTS, to_fp16, write_row
-from .loop import load_weights
 
 OUTPUTS = ("depth", "normals", "sky", "spread", "fov")
 

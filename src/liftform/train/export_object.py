@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..errors import OutputError
 from ..zoo.object_net import FIELD_SCALE, Encoding, ObjectNet
+from .checkpoints import load_weights
 from .export import WEIGHTS, to_fp16, write_row
-from .loop import load_weights
 
 ENCODER_OUTPUTS = ("features", "code", "depth", "normals", "camera", "mirror")
 FIELD_INPUTS = ("features", "code", "depth", "mirror", "alpha", "q", "tan_half", "elevation")

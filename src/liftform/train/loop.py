@@ -2,27 +2,36 @@
 
 Under ``torchrun`` every process (rank) draws its own batches and the gradients are averaged; rank 0 keeps the clock,
 the log and the checkpoints. On CPUs two processes of one thread train faster than one process of two threads.
+
+What may go wrong has an answer: Ctrl-C and SIGTERM end the run after the step and write a checkpoint; a step without
+finite gradients is skipped, too many in a row end the run with the batch saved for ``liftform train replay``; a
+checkpoint that cannot be written is told and tried again later; a damaged one is passed over for the one before.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import csv
+import logging
 import math
-import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..errors import UnreadableError, UsageError
+from ..errors import DivergedError, OutputError, TerminatedError, UsageError
 from ..recipe import option
+from . import checkpoints, memory, ranks, replay
+from .curves import draw_curve, write_log
+
+_LOG = logging.getLogger(__name__)
 
 Batch = dict[str, Tensor]
 Batches = Iterator[Batch] | Callable[[int], Iterator[Batch]]
@@ -45,10 +54,11 @@ class LoopOptions:
     ema: float = option(0.998, "decay of the averaged weights (0: no average)", low=0, high=1)
     clip: float = option(1.0, "largest gradient norm", low=0)
     precision: str = option("bf16", "bf16 (autocast) or fp32")
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("cpu", "cpu or cuda (under torchrun each process its own GPU)")
     checkpoint: Path = option(Path("out/last.pt"), "log.csv and curve.png lie beside it")  # noqa: RUF009
     every_s: float = option(180.0, "seconds between checkpoints", low=1)
     log_every: int = option(20, "steps averaged into one line of the log", low=1)
+    patience: int = option(20, "steps in a row without finite gradients that end the run", low=1)
     seed: int = option(0, "seed of the loop's own random choices", low=0)
 
 
@@ -91,111 +101,132 @@ def fit(
     batches yields dictionaries of tensors; give a function of the first step instead of an iterator to make a
     resumed run see the batches that the uninterrupted one would have seen. loss_fn returns scalars, of which
     "loss" is minimised and all are logged. If the checkpoint file exists the run goes on from it.
-    Ctrl-C writes a checkpoint before it is passed on. Raises UsageError without a budget or on a diverged run.
+
+    Ctrl-C and SIGTERM are heard at the end of the step, on all ranks; the checkpoint is written, then KeyboardInterrupt
+    or TerminatedError is raised. Any other error writes a checkpoint of the last whole step before it is passed on.
+    Raises UsageError without a budget, DivergedError (see ``LoopOptions.patience``), UnreadableError when all
+    checkpoints are damaged, OutputError when the last one cannot be written.
     """
     if options.minutes <= 0 and options.max_steps <= 0:
         raise UsageError("a training run needs a budget", "set minutes or max_steps in the recipe")
-    join()
-    run = _Run(model, options)
-    source = batches(run.progress.step) if callable(batches) else batches
+    ranks.join(options.device)
+    memory.keep()
+    run = _Run(model, loss_fn, options)
+    began = run.progress.step
+    source = batches(began) if callable(batches) else batches
     try:
-        while run.progress.share(options) < 1.0:
-            run.advance(next(source), loss_fn)
-            if rank() == 0 and run.due():
-                run.checkpoint(on_checkpoint)
-    except KeyboardInterrupt:
-        if rank() == 0:
+        with _Signals() as signals:
+            while run.progress.share(options) < 1.0:
+                run.advance(next(source), signals)
+                if signals.stop:
+                    raise signals.as_error()
+                if ranks.rank() == 0 and run.due():
+                    run.checkpoint(on_checkpoint)
+    except DivergedError:  # the last good checkpoint stays
+        raise
+    except BaseException:
+        if ranks.rank() == 0 and run.progress.step > began:
             run.save()
         raise
-    if rank() == 0:
-        run.checkpoint(on_checkpoint)
+    if ranks.rank() == 0:
+        run.checkpoint(on_checkpoint, last=True)
     if run.average is not None:
         model.load_state_dict(run.average.state_dict())
     return run.progress
 
 
-def join() -> None:
-    """Join the process group that ``torchrun`` announces in the environment; does nothing outside of one."""
-    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
-        dist.init_process_group("gloo")
+class _Signals:
+    """While inside, Ctrl-C and SIGTERM (sent before a cluster takes a machine back) only set ``stop``; twice, they act.
 
+    A step is never cut in the middle, and all ranks stop after the same one.
+    """
 
-def rank() -> int:
-    """This process's number among those that train together; 0 when alone."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    def __init__(self) -> None:
+        self.stop = 0
+        self._before: dict[int, Any] = {}
 
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {n: signal.signal(n, self._hear) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
 
-def _average_over_ranks(model: nn.Module, progress: Progress) -> None:
-    """Mean of all ranks' gradients, and rank 0's clock, so that every rank ends at the same step."""
-    if not dist.is_initialized():
-        return
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1).float() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
-    clock = torch.tensor([progress.seconds], dtype=torch.float64)
-    dist.broadcast(clock, 0)
-    progress.seconds = float(clock)
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            raise self.as_error()
+        self.stop = number
 
-def load_weights(model: nn.Module, checkpoint: str | Path, averaged: bool = True) -> dict[str, Any]:
-    """Put the (averaged) weights of a checkpoint into ``model``; returns {"step", "seconds"}."""
-    state = read_checkpoint(Path(checkpoint))
-    model.load_state_dict(state["average"] if averaged and state["average"] else state["model"])
-    return {"step": state["step"], "seconds": state["seconds"]}
-
-
-def slim(checkpoint: str | Path, out: Path) -> None:
-    """The averaged weights of a checkpoint alone, in half precision: enough to start another run from."""
-    state = read_checkpoint(Path(checkpoint))
-    weights = state["average"] or state["model"]
-    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    part = out.with_suffix(".part")
-    torch.save({"model": half, "average": {}, "step": state["step"], "seconds": state["seconds"]}, part)
-    os.replace(part, out)
+    def as_error(self) -> BaseException:
+        """What the signal means."""
+        return TerminatedError("told to stop") if self.stop == signal.SIGTERM else KeyboardInterrupt()
 
 
 class _Run:
     """Everything that a checkpoint holds, and the clock."""
 
-    def __init__(self, model: nn.Module, options: LoopOptions) -> None:
+    def __init__(self, model: nn.Module, loss_fn: LossFn, options: LoopOptions) -> None:
         torch.manual_seed(options.seed)
         self.options = options
-        self.model = model.to(options.device).train()
+        self.device = ranks.own_device(options.device)
+        self.model = model.to(self.device).train()
+        self.losses = ranks.together(ranks.Losses(model, loss_fn), self.device)
         self.average = copy.deepcopy(model).eval().requires_grad_(False) if options.ema > 0 else None
-        self.optimiser = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.lr, betas=(0.9, 0.98))
+        # One fused kernel for all weights: half the time of the default on a CPU too.
+        groups = _groups(model, options.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), fused=True)
         self.progress = Progress()
-        self.sums: dict[str, float] = {}
-        self.bad = 0
-        if options.checkpoint.exists():
-            self.restore(read_checkpoint(options.checkpoint))
+        self.sums: dict[str, float | Tensor] = {}
+        self.counted = self.skipped = self.bad = 0
+        found = checkpoints.newest(options.checkpoint)
+        self.sound = found is None or found[1] == options.checkpoint
+        if found is not None:
+            self.restore(found[0], found[1])
+        if ranks.agree(0.0, self.progress.step, self.device)[1] != self.progress.step:
+            hint = "let all machines share the checkpoint's folder"
+            raise UsageError(f"{options.checkpoint}: not the same on every rank", hint)
+        self.buffers = list(model.buffers())
         self.clock = self.saved_at = time.monotonic()
 
-    def advance(self, batch: Batch, loss_fn: LossFn) -> None:
+    def advance(self, batch: Batch, signals: _Signals) -> None:
         """One optimiser step, and the clock."""
-        options, progress = self.options, self.progress
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(progress, options)
-        batch = {k: v.to(options.device, non_blocking=True) for k, v in batch.items()}
-        with _precision(options):
-            losses = loss_fn(self.model, batch)
+            group["lr"] = learning_rate(self.progress, self.options)
+        batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+        before = replay.Before.of(self.buffers)
         self.optimiser.zero_grad(set_to_none=True)
+        with precision(self.options.precision, self.device):
+            losses = self.losses(batch)
         losses["loss"].backward()
-        _average_over_ranks(self.model, self.progress)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()
             self._average()
+            self._count(losses)
             self.bad = 0
         else:
-            self.bad += 1
-            if self.bad > 20:
-                raise UsageError("training diverged: 20 steps in a row without a finite gradient", "lower lr")
-        progress.step += 1
+            before.restore(self.buffers)
+            self._refuse(batch, losses, before)
+        self.progress.step += 1
         self._tick()
-        self._log(losses)
+        self.progress.seconds, signals.stop = ranks.agree(self.progress.seconds, signals.stop, self.device)
+        self._log()
+
+    def _refuse(self, batch: Batch, losses: dict[str, Tensor], before: replay.Before) -> None:
+        """Leave a step out; after ``patience`` of them save what could not be learned, and give up."""
+        self.bad += 1
+        self.skipped += 1
+        step = self.progress.step
+        if self.bad == 1:
+            _LOG.warning("step %d: no finite gradient (loss %s): left out", step, float(losses["loss"].detach()))
+        if self.bad < self.options.patience:
+            return
+        path = self.options.checkpoint.with_name(f"bad_{step}_{ranks.rank()}.pt")
+        replay.save(path, self.model, batch, losses, step, self.options.precision, before)
+        message = f"training diverged: {self.bad} steps in a row without a finite gradient; the last one is in {path}"
+        raise DivergedError(message, f"see `liftform train replay {path}`, lower lr, or mend the data")
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -206,30 +237,40 @@ class _Run:
         if self.average is None:
             return
         decay = min(self.options.ema, (1.0 + self.progress.step) / (10.0 + self.progress.step))
+        mine, theirs = (list(m.state_dict().values()) for m in (self.average, self.model))
         with torch.no_grad():
-            mine, theirs = list(self.average.state_dict().values()), list(self.model.state_dict().values())
             floats = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
             torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1.0 - decay)
             for a, b in zip(mine, theirs, strict=True):
                 if not a.is_floating_point():
                     a.copy_(b)
 
-    def _log(self, losses: dict[str, Tensor]) -> None:
-        for key, value in losses.items():
-            self.sums[key] = self.sums.get(key, 0.0) + float(value.detach())
-        if self.progress.step % self.options.log_every == 0:
-            row = {"step": float(self.progress.step), "seconds": round(self.progress.seconds, 1)}
-            row["lr"] = learning_rate(self.progress, self.options)
-            row.update({k: v / self.options.log_every for k, v in self.sums.items()})
-            self.progress.rows.append(row)
-            self.sums = {}
+    def _count(self, losses: dict[str, Tensor]) -> None:
+        for key, value in losses.items():  # stays on the device: reading it would make a GPU wait every step
+            self.sums[key] = self.sums.get(key, 0.0) + value.detach().double()
+        self.counted += 1
+
+    def _log(self) -> None:
+        if self.progress.step % self.options.log_every:
+            return
+        row = {"step": float(self.progress.step), "seconds": round(self.progress.seconds, 1)}
+        row["lr"] = learning_rate(self.progress, self.options)
+        means = [float(v) / self.counted for v in self.sums.values()]
+        row.update(zip(self.sums, ranks.mean(means, self.device), strict=True))
+        if self.skipped:
+            row["skipped"] = float(self.skipped)
+        self.progress.rows.append(row)
+        self.sums, self.counted, self.skipped = {}, 0, 0
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""
         return time.monotonic() - self.saved_at >= self.options.every_s
 
-    def checkpoint(self, on_checkpoint: OnCheckpoint | None) -> None:
-        """Validate the averaged weights, then write checkpoint, log and curve; validation counts as time spent."""
+    def checkpoint(self, on_checkpoint: OnCheckpoint | None, last: bool = False) -> None:
+        """Validate the averaged weights, then write checkpoint, log and curve; validation counts as time spent.
+
+        A disk that refuses is told, and tried again when the next one is due; at the end of the run it is an error.
+        """
         if on_checkpoint is not None:
             judged = self.average or self.model
             was_training = judged.training
@@ -238,13 +279,17 @@ class _Run:
             if self.progress.rows:
                 self.progress.rows[-1].update({f"val_{k}": float(v) for k, v in scores.items()})
         self._tick()
-        self.save()
         self.saved_at = time.monotonic()
+        try:
+            self.save()
+        except OutputError as error:
+            if last:
+                raise
+            _LOG.warning("step %d: %s", self.progress.step, error)
 
     def save(self) -> None:
-        """The checkpoint, log.csv and curve.png, each written whole or not at all."""
+        """The checkpoint, log.csv and curve.png, each written whole or not at all. Raises OutputError."""
         path = self.options.checkpoint
-        path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
@@ -253,23 +298,33 @@ class _Run:
             "step": self.progress.step,
             "seconds": self.progress.seconds,
             "rows": self.progress.rows,
-            "sums": self.sums,
+            "sums": {k: float(v) for k, v in self.sums.items()},
+            "counted": self.counted,
+            "skipped": self.skipped,
         }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, path)
-        write_log(self.progress.rows, path.with_name("log.csv"))
-        draw_curve(self.progress.rows, path.with_name("curve.png"))
+        checkpoints.write(state, path, keep=self.sound)
+        self.sound = True
+        try:
+            write_log(self.progress.rows, path.with_name("log.csv"))
+            draw_curve(self.progress.rows, path.with_name("curve.png"))
+        except OSError as error:
+            raise OutputError(f"{path.parent}: cannot write the log ({error})", "free some space there") from error
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+    def restore(self, state: dict[str, Any], where: Path) -> None:
+        """Go on from a checkpoint. Raises UsageError for one that holds weights alone."""
+        if "optimiser" not in state:
+            raise UsageError(f"{where}: weights alone, not a run to go on with", "give it as init, under another name")
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"] or state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        for group in self.optimiser.param_groups:
+            group["fused"], group["foreach"] = True, None  # whatever the run was begun with
         torch.set_rng_state(state["random"].cpu())
         self.progress = Progress(state["step"], state["seconds"], list(state["rows"]))
         self.sums = dict(state["sums"])
+        self.counted = state.get("counted", state["step"] % self.options.log_every)
+        self.skipped = state.get("skipped", 0)
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -280,52 +335,10 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def _precision(options: LoopOptions) -> contextlib.AbstractContextManager[Any]:
-    if options.precision == "fp32":
+def precision(name: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The context that a forward pass runs in. Raises UsageError for a name that is neither bf16 nor fp32."""
+    if name == "fp32":
         return contextlib.nullcontext()
-    if options.precision == "bf16":
-        return torch.autocast(torch.device(options.device).type, torch.bfloat16)
-    raise UsageError(f"unknown precision {options.precision!r}", "use bf16 or fp32")
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Everything a checkpoint holds. Raises UnreadableError for any other file."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    except Exception as error:
-        raise UnreadableError(f"{path}: not a checkpoint ({error})", "delete it to start afresh") from error
-
-
-def write_log(rows: list[dict[str, float]], path: Path) -> None:
-    """The log as CSV; columns that a row lacks stay empty."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in rows)
-    os.replace(part, path)
-
-
-def draw_curve(rows: list[dict[str, float]], path: Path) -> None:
-    """The losses (left) and the validation scores (right) over steps, as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    columns = list(dict.fromkeys(key for row in rows for key in row if key not in ("step", "seconds", "lr")))
-    for key in columns:
-        pairs = [(row["step"], row[key]) for row in rows if key in row]
-        axes, style = (right, "o-") if key.startswith("val_") else (left, "-")
-        axes.plot(*zip(*pairs, strict=True), style, label=key, linewidth=1, markersize=3)
-    left.set_yscale("log")
-    for axes, title in ((left, "training losses"), (right, "validation")):
-        axes.set_title(title)
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize=7)
-    part = path.with_suffix(".part")
-    figure.savefig(part, format="png", dpi=110)
-    os.replace(part, path)
+    if name == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    raise UsageError(f"unknown precision {name!r}", "use bf16 or fp32")

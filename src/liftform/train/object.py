@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,10 +23,12 @@ from ..errors import InputNotFoundError
 from ..recipe import option
 from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_from_camera
 from . import losses
+from .checkpoints import load_weights
 from .corpus import KITS
 from .data import DataOptions
 from .look import look
-from .loop import Batch, LoopOptions, Progress, fit, join, load_weights, rank
+from .loop import Batch, LoopOptions, Progress, fit
+from .ranks import join, own_numbers
 from .shards import Shard
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
@@ -68,9 +70,9 @@ class ObjectRecipe:
     loop: LoopOptions = field(default_factory=LoopOptions)
 
 
-def read_recipe(path: str | Path) -> ObjectRecipe:
-    """The recipe file; raises UsageError on unknown keys."""
-    tables = recipes.read_toml(path)
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> ObjectRecipe:
+    """The recipe file with ``changes`` (see ``recipe.changed``); raises UsageError on unknown keys."""
+    tables = recipes.changed(recipes.read_toml(path), changes)
     data = recipes.build(DataOptions, tables.pop("data", {}), f"{path} [data]")
     options = recipes.build(ObjectOptions, tables.pop("object", {}), f"{path} [object]")
     loop = recipes.build(LoopOptions, tables.pop("loop", {}), f"{path} [loop]")
@@ -141,17 +143,23 @@ def _weights(origins: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
 
 
 def batches(corpus: Corpus, options: ObjectOptions, first_step: int, augment: bool = True) -> Iterator[Batch]:
-    """Batches from step ``first_step`` on; each step has a generator of its own, so a resumed run sees the same."""
+    """Batches from step ``first_step`` on, ``options.batch`` views each: this process's part of every step.
+
+    Every view has a generator of its own, seeded by the step and its number in it, so that a resumed run sees the same,
+    and two processes of 8 views see what one of 16 would.
+    """
     step = first_step
     while True:
         if options.rescan_steps and step % options.rescan_steps == 0 and step > first_step:
             corpus.scan()
-        rng = np.random.default_rng([step, int(corpus.held_out), rank()])
-        chosen = rng.choice(len(corpus), options.batch, p=corpus.weights)
+        rngs = [np.random.default_rng([step, int(corpus.held_out), n]) for n in own_numbers(options.batch)]
+        bounds = np.cumsum(corpus.weights)
+        chosen = np.searchsorted(bounds, [rng.random() * bounds[-1] for rng in rngs], "right")
         late = step >= options.late_step or not augment
         # The size depends on the step alone: processes that train together must not wait for each other.
         size = options.late_size if late else int(np.random.default_rng(step).choice(options.sizes))
-        yield _collate([_view(corpus[int(i)], rng, options, augment) for i in chosen], size, rng, augment)
+        views = [_view(corpus[int(i)], rng, options, augment) for i, rng in zip(chosen, rngs, strict=True)]
+        yield _collate(views, size, rngs if augment else None)
         step += 1
 
 
@@ -227,14 +235,14 @@ def _flipped(view: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _collate(views: list[dict[str, Any]], size: int, rng: np.random.Generator, augment: bool) -> Batch:
+def _collate(views: list[dict[str, Any]], size: int, rngs: Sequence[np.random.Generator] | None) -> Batch:
     arrays = {k: torch.from_numpy(np.ascontiguousarray(np.stack([v[k] for v in views]))) for k in views[0]}
     rgb = arrays.pop("rgb").permute(0, 3, 1, 2).float() / 255
     alpha = arrays["alpha"][:, None].float() / 255
     rgb, alpha = _resized(rgb, alpha, size)
-    if augment:
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        rgb, alpha = _photographed(rgb, alpha, generator)
+    if rngs is not None:
+        generators = [torch.Generator().manual_seed(int(rng.integers(2**31))) for rng in rngs]
+        rgb, alpha = _photographed(rgb, alpha, generators)
     image = torch.cat([rgb * alpha + 0.5 * (1 - alpha), alpha], 1)
     arrays["image"] = image.to(memory_format=torch.channels_last)
     arrays["alpha"] = alpha
@@ -252,28 +260,40 @@ def _resized(rgb: Tensor, alpha: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return both[:, :3] / both[:, 3:].clamp_min(1e-3), both[:, 3:]
 
 
-def _photographed(rgb: Tensor, alpha: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What cameras and masks do: white balance, gamma, contrast, grey, blur, noise, a mask a pixel too small."""
+def _photographed(rgb: Tensor, alpha: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+    """What cameras and masks do: white balance, gamma, contrast, grey, blur, noise, a mask a pixel too small.
+
+    rgb (B, 3, S, S), alpha (B, 1, S, S); one generator a picture.
+    """
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.stack([torch.randn(shape, generator=g) for g in generators])
 
     def chance(p: float) -> Tensor:
-        return (torch.rand(len(rgb), 1, 1, 1, generator=generator) < p).float()
+        return (uniform() < p).float()
 
-    count = len(rgb)
-    rgb = rgb.clamp_min(1e-4) ** torch.exp(0.2 * normal(count, 1, 1, 1)) * torch.exp(0.08 * normal(count, 3, 1, 1))
-    rgb = 0.5 + (rgb - 0.5) * torch.exp(0.12 * normal(count, 1, 1, 1))
+    def uniform() -> Tensor:
+        return torch.stack([torch.rand(1, 1, 1, generator=g) for g in generators])
+
+    rgb = rgb.clamp_min(1e-4) ** torch.exp(0.2 * normal(1, 1, 1)) * torch.exp(0.08 * normal(3, 1, 1))
+    rgb = 0.5 + (rgb - 0.5) * torch.exp(0.12 * normal(1, 1, 1))
     rgb = torch.lerp(rgb, rgb.mean(1, keepdim=True).expand_as(rgb), chance(0.04))
     both = torch.cat([rgb * alpha, alpha], 1)
-    soft = F.avg_pool2d(both, 3, 1, 1)
-    both = torch.lerp(both, soft, chance(0.35) * torch.rand(count, 1, 1, 1, generator=generator))
+    both = _mixed(both, chance(0.35) * uniform(), lambda x: F.avg_pool2d(x, 3, 1, 1))
     alpha = both[:, 3:]
     rgb = both[:, :3] / alpha.clamp_min(1e-3)
-    rgb = rgb + normal(*rgb.shape) * 0.04 * torch.rand(count, 1, 1, 1, generator=generator) ** 2
-    alpha = torch.lerp(alpha, -F.max_pool2d(-alpha, 3, 1, 1), chance(0.12))
-    alpha = torch.lerp(alpha, F.max_pool2d(alpha, 3, 1, 1), chance(0.08))
+    rgb = rgb + normal(*rgb.shape[1:]) * 0.04 * uniform() ** 2
+    alpha = _mixed(alpha, chance(0.12), lambda x: -F.max_pool2d(-x, 3, 1, 1))
+    alpha = _mixed(alpha, chance(0.08), lambda x: F.max_pool2d(x, 3, 1, 1))
     return rgb.clamp(0, 1), alpha.clamp(0, 1)
+
+
+def _mixed(x: Tensor, share: Tensor, other: Callable[[Tensor], Tensor]) -> Tensor:
+    """x (B, C, S, S) mixed with ``other`` of it by share (B, 1, 1, 1), which is worked out only where it is wanted."""
+    some = share.flatten().nonzero()[:, 0]
+    if len(some):
+        x = x.index_copy(0, some, torch.lerp(x[some], other(x[some]), share[some]))
+    return x
 
 
 def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -329,7 +349,7 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     """Train until the loop's budget is spent; the checkpoint, its log and curves lie at ``loop.checkpoint``."""
     options, loop = recipe.object, recipe.loop
     torch.set_num_threads(recipe.threads)
-    join()
+    join(loop.device)
     corpus = Corpus(options.shards, held_out=False)
     held = Corpus(options.shards, held_out=True)
     source = batches(held, options, 0, augment=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .loop import read_checkpoint
+from . import checkpoints
 
 
 def warm(model: nn.Module, checkpoint: Path) -> int:
@@ -14,7 +14,7 @@ def warm(model: nn.Module, checkpoint: Path) -> int:
 
     Returns how many tensors were taken. Raises UnreadableError for a file that is not a checkpoint.
     """
-    state = read_checkpoint(checkpoint)
+    state = checkpoints.read(checkpoint)
     source = state["average"] or state["model"]
     own = model.state_dict()
     taken = {}

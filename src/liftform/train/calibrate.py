@@ -25,10 +25,11 @@ Floats = NDArray[np.floating[Any]]
 _FOLDS = 10
 _KNOTS = 33
 #: Signals of trouble: more of them never raises the estimate, whatever a small sample says.
-TROUBLE = frozenset(
-    "doubt doubt_most depth_gap depth_gap_most normal_gap camera_gap missing struts joined genus unfamiliar "
-    "twin_depth twin_normals twin_code twin_elevation twin_fov twin_mirror mask_doubt mask_estimated cut_off".split()
-)
+TROUBLE = {
+    *("doubt", "doubt_most", "depth_gap", "depth_gap_most", "normal_gap", "camera_gap", "missing", "struts", "joined"),
+    *("twin_depth", "twin_normals", "twin_code", "twin_elevation", "twin_fov", "twin_mirror", "genus", "unfamiliar"),
+    *("mask_doubt", "mask_estimated", "cut_off"),
+}
 _PENALTIES = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 #: A result is called good where this share of those trusted as much or more truly reach GOOD_F, poor likewise.
 _SURE = 0.75

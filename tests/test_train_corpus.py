@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,28 @@ import numpy as np
 import pytest
 
 pytest.importorskip("moderngl")
+pytest.importorskip("matplotlib")
 import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from liftform.camera import Camera
 from liftform.conventions import GL_FROM_CV
 from liftform.errors import LiftformError, UnreadableError
-from liftform.train import collect, engines, meshes, photo_views, posed, shards
+from liftform.train import (
+    collect,
+    corpus,
+    coverage,
+    duplicates,
+    engines,
+    meshes,
+    pack,
+    photo_views,
+    posed,
+    render,
+    shards,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,19 +102,60 @@ def test_surfaces_stand_upright_and_keep_their_colour(tmp_path: Path) -> None:
     assert picture.exists()
 
 
-STEP = """ISO-10303-21;
-HEADER;
-FILE_DESCRIPTION((''),'2;1');
-FILE_NAME('','',(''),(''),'','','');
-FILE_SCHEMA(('AUTOMOTIVE_DESIGN { 1 0 10303 214 1 1 1 1 }'));
-ENDSEC;
-DATA;
-"""
+def _step_box(size: tuple[float, float, float]) -> str:
+    """A box in millimetres as a faceted boundary representation (ISO 10303-214)."""
+    rows, no = list[str](), "''"
+
+    def add(kind: str, *parts: str) -> str:
+        rows.append(f"#{len(rows) + 1}={kind}({','.join(parts)});")
+        return f"#{len(rows)}"
+
+    def many(parts: Any) -> str:
+        return f"({','.join(str(p) for p in parts)})"
+
+    corners = np.array([[x, y, z] for x in (0.0, 1) for y in (0, 1) for z in (0, 1)]) * size
+    points = [add("CARTESIAN_POINT", no, many(c)) for c in corners]
+    faces = []
+    for q in [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]:
+        bound = add("FACE_OUTER_BOUND", no, add("POLY_LOOP", no, many(points[i] for i in q)), ".T.")
+        along = corners[q[1]] - corners[q[0]]
+        axes = [np.cross(along, corners[q[2]] - corners[q[0]]), along]
+        named = [add("DIRECTION", no, many(a / np.linalg.norm(a))) for a in axes]
+        plane = add("PLANE", no, add("AXIS2_PLACEMENT_3D", no, points[q[0]], *named))
+        faces.append(add("FACE_SURFACE", no, many([bound]), plane, ".T."))
+    brep = add("FACETED_BREP", no, add("CLOSED_SHELL", no, many(faces)))
+    units = [
+        add("", "LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT(.MILLI.,.METRE.)"),
+        add("", "NAMED_UNIT(*)PLANE_ANGLE_UNIT()SI_UNIT($,.RADIAN.)"),
+        add("", "NAMED_UNIT(*)SI_UNIT($,.STERADIAN.)SOLID_ANGLE_UNIT()"),
+    ]
+    context = f"GEOMETRIC_REPRESENTATION_CONTEXT(3)GLOBAL_UNIT_ASSIGNED_CONTEXT({many(units)})"
+    world = add("", f"{context}REPRESENTATION_CONTEXT({no},{no})")
+    shape = add("FACETED_BREP_SHAPE_REPRESENTATION", no, many([brep]), world)
+    use = add("APPLICATION_CONTEXT", "'automotive design'")
+    product = add("PRODUCT", "'box'", "'box'", no, many([add("PRODUCT_CONTEXT", no, use, "'mechanical'")]))
+    form = add("PRODUCT_DEFINITION_FORMATION", no, no, product)
+    stage = add("PRODUCT_DEFINITION_CONTEXT", "'part definition'", use, "'design'")
+    definition = add("PRODUCT_DEFINITION", no, no, form, stage)
+    add("SHAPE_DEFINITION_REPRESENTATION", add("PRODUCT_DEFINITION_SHAPE", no, no, definition), shape)
+    head = "FILE_DESCRIPTION((''),'2;1');FILE_NAME('','',(''),(''),'','','');FILE_SCHEMA(('AUTOMOTIVE_DESIGN'));"
+    return f"ISO-10303-21;HEADER;{head}ENDSEC;DATA;{''.join(rows)}ENDSEC;END-ISO-10303-21;"
+
+
+def test_step_stands_upright_in_metres(tmp_path: Path) -> None:
+    pytest.importorskip("cascadio")
+    (tmp_path / "part.step").write_text(_step_box((10, 20, 30)))
+    np.testing.assert_allclose(np.ptp(meshes.open_mesh(tmp_path / "part.step").vertices, axis=0), [0.01, 0.02, 0.03])
+    (row,) = collect.collect([tmp_path], {"licence": "CC0"})
+    assert isinstance(row, dict)
+    _, mesh = meshes.surface_of(row)
+    np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), [1 / 3, 1, 2 / 3], atol=1e-6)
+    assert mesh.volume == pytest.approx(2 / 9)
 
 
 def test_step_asks_for_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "part.step").write_text(STEP)
-    monkeypatch.setitem(__import__("sys").modules, "cascadio", None)
+    (tmp_path / "part.step").write_text("ISO-10303-21;")
+    monkeypatch.setitem(sys.modules, "cascadio", None)
     (line,) = collect.collect([tmp_path], {"licence": "CC0"})
     assert "liftform[cad]" in str(line)
 
@@ -198,9 +255,7 @@ def test_a_scan_gives_its_photographs_exact_depth(tmp_path: Path) -> None:
     (row,) = collect.collect([tmp_path], {"licence": "CC0", "split": "train", "metric": True})
     assert isinstance(row, dict)
     assert row["kind"] == "scan-photos"
-    from liftform.train.corpus import write_manifest
-
-    write_manifest(tmp_path / "m.jsonl", [row])
+    corpus.write_manifest(tmp_path / "m.jsonl", [row])
     lines = list(photo_views.build_views(tmp_path / "m.jsonl", tmp_path / "out"))
     assert len(lines) == 2
     assert "1.png" in lines[0]
@@ -248,3 +303,122 @@ def test_hidden_points_give_no_depth() -> None:
     assert np.nanmax(depth) == pytest.approx(3.0)
     assert np.isfinite(depth).mean() > 0.3
     assert np.isnan(photo_views.sparse_depth(camera, np.zeros((0, 3)))).all()
+
+
+def _library(folder: Path) -> Path:
+    """Textured, coloured and plain objects with their manifest."""
+    folder.mkdir()
+    textured = trimesh.load(_textured_obj(folder / "obj"), process=False)
+    textured.export(folder / "tetra.glb")
+    torus = trimesh.creation.torus(1.0, 0.3, major_sections=40, minor_sections=20)
+    torus.visual.vertex_colors = (np.linspace(0, 255, len(torus.vertices) * 3).reshape(-1, 3) % 256).astype(np.uint8)
+    torus.export(folder / "torus.glb")
+    trimesh.creation.box((1, 2, 3)).export(folder / "box.stl")
+    (folder / "bad.glb").write_bytes(b"glTF")
+    rows = [
+        {"id": Path(name).stem, "file": str(folder / name), "source": "lib", "family": name, "split": "train",
+         "licence": "CC-BY-4.0", "author": "Ann", "bbox_m": [1, 2, 3], "up": "Z" if name == "box.stl" else "Y"}
+        for name in ("tetra.glb", "torus.glb", "box.stl", "bad.glb")
+    ]  # fmt: skip
+    corpus.write_manifest(folder / "m.jsonl", rows)
+    return folder / "m.jsonl"
+
+
+def test_a_packed_corpus_comes_back(tmp_path: Path) -> None:
+    manifest, told = _library(tmp_path / "lib"), list[str]()
+    assert pack.pack(manifest, tmp_path / "p.tar", report=told.append) == 3
+    assert [line.split(":")[0] for line in told] == ["bad"]
+    assert sorted(pack.unpack(tmp_path / "p.tar", tmp_path / "out")) == ["box", "tetra", "torus"]
+    before = {r["id"]: r for r in corpus.read_manifest(manifest)}
+    after = {r["id"]: r for r in corpus.read_manifest(tmp_path / "out" / "manifest.jsonl")}
+    for name in ("box", "tetra", "torus"):
+        assert all(after[name][k] == before[name][k] for k in ("family", "credit", "licence", "bbox_m"))
+        (a, mesh), (b, again) = meshes.surface_of(before[name]), meshes.surface_of(after[name])
+        assert (len(again.faces), again.is_watertight) == (len(mesh.faces), mesh.is_watertight)
+        assert again.volume == pytest.approx(mesh.volume, rel=5e-3)
+        np.testing.assert_allclose(again.bounds, mesh.bounds, atol=2.5e-4)
+        machine, pictures = render.rasteriser(), []
+        for surface in (a, b):
+            machine.load(surface)
+            pictures.append(machine.draw(Camera.orbit(64, 0.7, 0.5, 0.4, 2.5)))
+        both = (pictures[0].alpha == 1) & (pictures[1].alpha == 1)
+        assert np.abs(pictures[0].albedo_linear - pictures[1].albedo_linear)[both].mean() < 0.02
+    (tmp_path / "out" / "glb" / "box.glb").unlink()
+    assert list(pack.unpack(tmp_path / "p.tar", tmp_path / "out")) == ["box"]
+    sample = next(shards.read(tmp_path / "p.tar"))
+    shards.write(tmp_path / "bad.tar", [{**sample, "xyz": sample["xyz"][:50]}])
+    with pytest.raises(UnreadableError, match="damaged"):
+        list(pack.unpack(tmp_path / "bad.tar", tmp_path / "other"))
+
+
+@given(st.integers(1, 40), st.integers(0, 2**31))
+def test_any_faces_survive_the_order_that_packs_well(count: int, seed: int) -> None:
+    faces = np.random.default_rng(seed).integers(0, count + 2, (count, 3), np.int32)
+    new, old = pack.ordered(faces, count + 2)
+    np.testing.assert_array_equal(pack._lowered(pack._highwater(new.ravel())).reshape(-1, 3), new)
+    rolled = {tuple(np.roll(f, -i)) for f in faces.tolist() for i in range(3)}
+    assert {tuple(f) for f in old[new].tolist()} <= rolled
+    assert len(new) == len(faces)
+
+
+def test_duplicates_across_splits_are_not_trained_on(tmp_path: Path) -> None:
+    ball = trimesh.creation.icosphere(3, 1.0)
+    lump = ball.copy()
+    lump.vertices *= [1, 0.5, 0.8]
+    lump.vertices[lump.vertices[:, 0] > 0] *= [1.4, 1, 1]
+    turned = lump.copy()
+    turned.apply_transform(trimesh.transformations.rotation_matrix(0.9, [0, 1, 0]))
+    turned.apply_scale(7.0)
+    turned.vertices += [5, 1, 0]
+    red = trimesh.creation.torus(1, 0.2)
+    blue = red.copy()
+    red.visual.vertex_colors, blue.visual.vertex_colors = [255, 0, 0, 255], [0, 0, 255, 255]
+    things = {"ball": ("train", ball), "lump": ("bench", lump), "turned": ("train", turned), "red": ("bench", red),
+              "blue": ("train", blue), "box": ("train", trimesh.creation.box((1, 1, 2)))}  # fmt: skip
+    rows = []
+    for name, (split, mesh) in things.items():
+        mesh.export(tmp_path / f"{name}.glb")
+        rows.append({"id": name, "file": tmp_path / f"{name}.glb", "kind": "model", "split": split})
+    (tmp_path / "bad.glb").write_bytes(b"glTF")
+    rows.append({"id": "bad", "file": tmp_path / "bad.glb", "kind": "model", "split": "train"})
+    for name, split, seed in (("set_a", "train", 1), ("set_b", "bench", 1), ("set_c", "train", 2)):
+        _photos(tmp_path / name)
+        _write_transforms(tmp_path / name)
+        noise = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / name / "images" / "0.png")
+        for i in (1, 2):
+            (tmp_path / name / "images" / f"{i}.png").unlink()
+        rows.append({"id": name, "file": tmp_path / name, "kind": "photos", "split": split})
+    told: list[str] = []
+    kept, pairs = duplicates.check(rows, 1, "pool", told.append)
+    splits = {row["id"]: row["split"] for row in kept}
+    assert {k for k, v in splits.items() if v == "duplicate"} == {"turned", "blue", "set_a"}
+    assert splits["bad"] == "broken"
+    assert len(told) == 1
+    assert {k for k, v in splits.items() if v == "train"} == {"ball", "box", "set_c"}
+    assert {(p.kept, p.dropped) for p in pairs} == {("lump", "turned"), ("red", "blue"), ("set_b", "set_a")}
+
+
+def test_coverage_counts_what_is_there(tmp_path: Path) -> None:
+    facts = {"kind": "model", "source": "lib", "category": "", "licence_class": "attribution", "n_faces": 10}
+    rows = [
+        {**facts, "id": "a", "name": "oak chair 2", "family": "f", "split": "train"},
+        {
+            **facts,
+            "id": "b",
+            "name": "thing",
+            "category": "Chairs",
+            "family": "f",
+            "split": "bench",
+            "source": "kenney",
+        },
+        {**facts, "id": "c", "name": "qqq", "family": "g", "split": "train", "kind": "scan", "textured": True},
+    ]
+    lines = {line.kind: line for line in coverage.cover(rows)}
+    assert set(lines) == {"seats", coverage.OTHER}
+    assert (lines["seats"].splits, lines["seats"].families, lines["seats"].kits) == ({"train": 1, "bench": 1}, 1, 1)
+    written = coverage.write(rows, tmp_path / "c.md", "Title", ["line 3: no JSON"])
+    assert "| seats | 1 | 1 | 1 | 0 | 1 | 0 | 10 | attribution 2 |" in written[0].read_text()
+    assert "line 3: no JSON" in written[0].read_text()
+    with Image.open(written[1]) as picture:
+        assert picture.width > 500

@@ -97,7 +97,7 @@ def _row(job: tuple[Path, Path, dict[str, Any]]) -> Row | str:
         "split": str(facts.get("split") or split_of(family)),
         "licence": facts.get("licence"),
         "credit": facts.get("credit"),
-        "up": str(facts.get("up", "Y")),
+        "up": str(facts.get("up") or ("Z" if path.suffix.lower() in meshes.CAD else "Y")),
     }
     try:
         return {**row, **(_photo_facts(path, facts) if path.is_dir() else _mesh_facts(path, facts, row["up"]))}

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeAlias
 
-from . import data_cli
+from ..errors import DivergedError
+from . import corpus_cli, data_cli
+from .data_cli import add_recipe
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add data, object, mask, depth, familiarity, slim and export; each sets ``run(arguments) -> exit code``."""
+    """Add data, the networks, familiarity, replay, speed, slim, export; each sets ``run(arguments) -> exit code``."""
     data = commands.add_parser("data", help="gather a corpus and prepare the networks' shards (resumes)")
-    data_cli.add_commands(data.add_subparsers(metavar="what", title="what to prepare", required=True))
+    kinds = data.add_subparsers(metavar="what", title="what to prepare", required=True)
+    corpus_cli.add_data_commands(kinds)
+    data_cli.add_commands(kinds)
+    corpus_cli.add_commands(commands)
     for name, what in (("object", "object"), ("mask", "foreground"), ("depth", "depth")):
         train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
-        train.add_argument(
-            "--recipe", type=Path, required=True, help=f"recipe of the run, such as training/{name}.toml"
-        )
+        add_recipe(train, f"recipe of the run, such as training/{name}.toml")
         train.set_defaults(run=_train, network=name)
     trust = commands.add_parser("familiarity", help="calibrate how far results can be trusted, on held-out objects")
-    trust.add_argument("--recipe", type=Path, required=True, help="recipe, such as training/familiarity.toml")
+    add_recipe(trust, "recipe, such as training/familiarity.toml")
     trust.set_defaults(run=_familiarity)
+    replay = commands.add_parser("replay", help="run a step that could not be learned once more, and say why")
+    replay.add_argument("file", type=Path, help="bad_STEP_RANK.pt, written beside the checkpoint")
+    replay.set_defaults(run=_replay)
+    add_speed(commands.add_parser("speed", help="measure renders, samples and training steps a second on this machine"))
     slim = commands.add_parser("slim", help="keep only a checkpoint's averaged weights, in half precision")
     slim.add_argument("checkpoint", type=Path)
     slim.add_argument("out", type=Path)
@@ -34,35 +42,61 @@ def add_commands(commands: Commands) -> None:
     export.set_defaults(run=_export)
 
 
+def add_speed(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``liftform train speed``."""
+    parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="length of each measurement (8)")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], metavar="N", help="how many at once (1 2)")
+    parser.add_argument("--device", default="cpu", help="where the network is trained: cpu (the default) or cuda")
+    parser.add_argument("--batch", type=int, default=16, help="views a step and process (16)")
+    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="bf16 (the default) or fp32")
+    parser.add_argument("--shards", type=Path, help="folder of object shards (default: made up on the spot)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=_speed)
+
+
 def _train(arguments: argparse.Namespace) -> int:
-    if arguments.network == "mask":
-        from . import mask
+    from .networks import NETWORKS
 
-        recipe = mask.read_recipe(arguments.recipe)
-        progress, checkpoint = mask.train_mask(recipe), recipe.loop.checkpoint
-    elif arguments.network == "depth":
-        from . import depth
-
-        depth_run = depth.read_recipe(arguments.recipe)
-        progress, checkpoint = depth.train_depth(depth_run), depth_run.loop.checkpoint
-    else:
-        from . import object
-
-        run = object.read_recipe(arguments.recipe)
-        progress, checkpoint = object.train_object(run), run.loop.checkpoint
+    progress, checkpoint = NETWORKS[arguments.network].run(arguments.recipe, arguments.set)
     print(f"{progress.step} steps in {progress.seconds / 60:.1f} min: {checkpoint}")
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from . import networks, replay
+
+    state = replay.read(arguments.file)
+    network = networks.of_class(state["network"])
+    said = "  ".join(f"{k} {v:.4g}" for k, v in state["losses"].items())
+    print(f"{state['network']}, step {state['step']}, {state['precision']}; losses then: {said}")
+    fine = True
+    for precision in ("bf16", "fp32"):
+        found = replay.again(state, network.make(), network.loss_fn(), precision)
+        losses = "  ".join(f"{k} {v:.4g}" for k, v in found["losses"].items())
+        print(f"{precision}: gradient norm {found['norm']:.4g}; {losses}")
+        for what in ("batch", "weights", "modules", "gradients"):
+            if names := found[what]:
+                fine = False
+                print(f"  not finite, {len(names)} of the {what}, first: {', '.join(names[:5])}")
+    return 0 if fine else DivergedError.exit_code
+
+
+def _speed(arguments: argparse.Namespace) -> int:
+    from . import speed
+
+    print(speed.table(speed.Speed(**{f.name: getattr(arguments, f.name) for f in fields(speed.Speed)}), arguments.json))
     return 0
 
 
 def _familiarity(arguments: argparse.Namespace) -> int:
     from . import familiarity
 
-    print(familiarity.calibrate_familiarity(familiarity.read_recipe(arguments.recipe)))
+    print(familiarity.calibrate_familiarity(familiarity.read_recipe(arguments.recipe, arguments.set)))
     return 0
 
 
 def _slim(arguments: argparse.Namespace) -> int:
-    from .loop import slim
+    from .checkpoints import slim
 
     slim(arguments.checkpoint, arguments.out)
     return 0

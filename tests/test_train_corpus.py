@@ -146,8 +146,9 @@ def test_step_stands_upright_in_metres(tmp_path: Path) -> None:
     pytest.importorskip("cascadio")
     (tmp_path / "part.step").write_text(_step_box((10, 20, 30)))
     np.testing.assert_allclose(np.ptp(meshes.open_mesh(tmp_path / "part.step").vertices, axis=0), [0.01, 0.02, 0.03])
-    (row,) = collect.collect([tmp_path], {"licence": "CC0"})
+    (row,) = collect.collect([tmp_path], {"licence": "CC0", "metric": True})
     assert isinstance(row, dict)
+    assert row["bbox_m"] == [0.01, 0.03, 0.02]
     _, mesh = meshes.surface_of(row)
     np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), [1 / 3, 1, 2 / 3], atol=1e-6)
     assert mesh.volume == pytest.approx(2 / 9)

@@ -106,7 +106,9 @@ def _row(job: tuple[Path, Path, dict[str, Any]]) -> Row | str:
 
 
 def _mesh_facts(path: Path, facts: Mapping[str, Any], up: str) -> dict[str, Any]:
-    return {"kind": "scan" if facts.get("scan") else "model", **meshes.describe(path, up)}
+    found = meshes.describe(path, up)
+    size = found.pop("size")
+    return {"kind": "scan" if facts.get("scan") else "model", "bbox_m": size if facts.get("metric") else None, **found}
 
 
 def _photo_facts(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def _photo_facts(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     mesh = _mesh_of(path)
     if mesh is None:
         return {"kind": "photos", **told}
-    return {"kind": "scan-photos", "file": str(mesh), "photos": str(path), **told, **meshes.describe(mesh)}
+    return {**_mesh_facts(mesh, facts, "Y"), "kind": "scan-photos", "file": str(mesh), "photos": str(path), **told}
 
 
 def _mesh_of(folder: Path) -> Path | None:

@@ -52,8 +52,8 @@ def read_manifest(
 ) -> list[Row]:
     """Rows of ``split`` (None: of all) and ``kinds`` that may be used; why others may not is told to ``report``.
 
-    allow: licence classes (licences.CLASSES). ``file`` and ``photos`` become full paths; licence_class, credit and
-    kind are filled in where a row lacks them.
+    allow: licence classes (licences.CLASSES). ``file`` and ``photos`` become full paths; licence_class, credit,
+    kind, name, category and bbox_m (size in metres, or None) are filled in where a row lacks them.
     Raises InputNotFoundError, or UnreadableError for a file that is no text.
     """
     allowed, rows, ids = frozenset(allow), list[Row](), set[str]()
@@ -125,7 +125,8 @@ def credit_of(row: Row) -> str:
 
 def _completed(row: Row, folder: Path) -> Row:
     kind = row.get("kind") or ("scan" if row.get("scan") else "model")
-    known = {"kind": kind, "category": "", "licence_class": "", **row}
+    name = row["id"].split("__")[-1].replace("_", " ")
+    known = {"kind": kind, "category": "", "name": name, "bbox_m": None, **row}
     paths = {k: str(folder / row[k]) for k in ("file", "photos") if row.get(k)}
     return {**known, "licence_class": licence_of(row), "credit": credit_of(row), **paths}
 

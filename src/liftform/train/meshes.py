@@ -160,12 +160,13 @@ def _gltf_pictures(path: Path, binary: bool) -> Iterator[tuple[str, Any]]:
 
 
 def describe(path: Path, up: str = "Y") -> dict[str, Any]:
-    """n_faces, n_verts, textured and color_source of a sound mesh; raises as ``surface_of`` does."""
+    """n_faces, n_verts, size, textured and color_source of a sound mesh; raises as ``surface_of`` does."""
     check_textures(path)
     mesh = turned(open_mesh(path), up)
     if not np.ptp(mesh.vertices, axis=0).max() > 0:
         raise InputError(f"{path}: no extent", "its vertices all lie in one point")
     textured = mesh.material is not None and mesh.material.base_color_texture is not None
     source = "image" if textured else "vertex" if mesh.colors is not None else "material"
-    facts = {"n_faces": len(mesh.faces), "n_verts": len(mesh.vertices)}
+    size = [round(float(v), 4) for v in np.ptp(mesh.vertices, axis=0)]
+    facts = {"n_faces": len(mesh.faces), "n_verts": len(mesh.vertices), "size": size}
     return {**facts, "textured": textured, "color_source": source}

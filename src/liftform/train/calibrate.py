@@ -30,6 +30,10 @@ TROUBLE = {
     *("twin_depth", "twin_normals", "twin_code", "twin_elevation", "twin_fov", "twin_mirror", "genus", "unfamiliar"),
     *("mask_doubt", "mask_estimated", "cut_off"),
 }
+#: How confidence may follow familiarity.vertex_inputs: less with doubt and away from what was seen, more where seen or
+#: mirrored, facing the camera, and in a trusted result.
+VERTEX_SIGNS = (-1, 1, -1, 1, 1, 1)
+_DAMPING = 1e-4
 _PENALTIES = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 #: A result is called good where this share of those trusted as much or more truly reach GOOD_F, poor likewise.
 _SURE = 0.75
@@ -246,28 +250,34 @@ def _vertices(
     x, y, k, w = (np.concatenate(part) for part in (inputs, near, fold, weight))
     score = np.zeros(len(y))
     for one in np.unique(k):
-        model = logistic(x[k != one], y[k != one], w[k != one])
+        model = logistic(x[k != one], y[k != one], w[k != one], VERTEX_SIGNS)
         score[k == one] = model[0] + x[k == one] @ model[1:]
     ranks = rankdata(score)
     pairs = max(int(y.sum()) * int((~y).sum()), 1)
     auc = float((ranks[y].sum() - y.sum() * (y.sum() + 1) / 2) / pairs)
-    return [round(float(v), 5) for v in logistic(x, y, w)], auc
+    return [round(float(v), 5) for v in logistic(x, y, w, VERTEX_SIGNS)], auc
 
 
-def logistic(x: Floats, y: NDArray[np.bool_], weight: Floats, penalty: float = 1e-4, rounds: int = 25) -> Floats:
-    """Offset and weights (1 + K,) of a logistic regression by Newton's method; ``penalty`` relative to the weights."""
+def logistic(x: Floats, y: NDArray[np.bool_], weight: Floats, signs: Sequence[int] = ()) -> Floats:
+    """Offset and weights (1 + K,) of a weighted logistic regression, slightly damped.
+
+    signs (K,): 1 holds an input's weight from 0 up, -1 from 0 down, 0 leaves it free; none given leaves all free.
+    """
+    from scipy.optimize import minimize
+
     a = np.concatenate([np.ones((len(x), 1)), x], 1)
-    beta = np.zeros(a.shape[1])
     w = weight / weight.sum()
-    for _ in range(rounds):
-        p = 1 / (1 + np.exp(-np.clip(a @ beta, -30, 30)))
-        slope = a.T @ (w * (y - p)) - penalty * beta
-        curve = (a * (w * p * (1 - p))[:, None]).T @ a + penalty * np.eye(len(beta))
-        step = np.linalg.solve(curve, slope)
-        beta += step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    return beta
+
+    def loss(beta: Floats) -> tuple[float, Floats]:
+        z = a @ beta
+        value = float(w @ (np.logaddexp(0, z) - z * y)) + 0.5 * _DAMPING * float(beta @ beta)
+        return value, a.T @ (w * (1 / (1 + np.exp(-z)) - y)) + _DAMPING * beta
+
+    limits = [
+        (None, None),
+        *({1: (0, None), -1: (None, 0)}.get(sign, (None, None)) for sign in signs or [0] * x.shape[1]),
+    ]
+    return np.asarray(minimize(loss, np.zeros(a.shape[1]), jac=True, method="L-BFGS-B", bounds=limits).x)
 
 
 def _plain(values: Any) -> list[float]:

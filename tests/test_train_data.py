@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +119,7 @@ def _here(function: Any, jobs: Any, workers: int, engine: str) -> Any:
 
 
 def _keys(out: Path) -> list[str]:
-    return sorted(s["key"] for path in out.glob("*.tar") for s in shards.read(path))
+    return sorted(s["key"] for path in out.glob("[!.]*.tar") for s in shards.read(path))
 
 
 def test_an_interrupted_build_goes_on_without_loss_or_double(
@@ -133,9 +135,13 @@ def test_an_interrupted_build_goes_on_without_loss_or_double(
     lines = list(data.build_shards(library, out, SMALL))
     assert _keys(out) == [f"box{i}" for i in range(5)]
     assert sum(line.startswith("broken: ") for line in lines) == 1
-    damaged = next(iter(out.glob("*.tar")))
+    for name, age in ((".liftform-old.tar", 3600), (".liftform-now.tar", 0)):
+        (out / name).write_bytes(b"half a shard of a killed worker")
+        os.utime(out / name, (time.time() - age,) * 2)
+    damaged = next(iter(out.glob("objects*.tar")))
     damaged.write_bytes(damaged.read_bytes()[:1500])
     lines = list(data.build_shards(library, out, SMALL))
+    assert [path.name for path in out.glob(".*")] == [".liftform-now.tar"]
     assert f"{damaged.name}: damaged, its objects are made again" in lines
     assert _keys(out) == [f"box{i}" for i in range(5)]
     with pytest.raises(UsageError, match="other"):

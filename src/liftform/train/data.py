@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,9 @@ def build_shards(
 
 def _done(out: Path) -> Generator[str, None, tuple[set[str], int]]:
     """Returns the ids in the shards of ``out`` and the first free number; yields a line for each damaged shard."""
+    for left in out.glob(".liftform-*.tar"):  # what killed workers were writing; a living one is never silent so long
+        if time.time() - left.stat().st_mtime > 1800:
+            left.unlink(missing_ok=True)
     ids, number = set[str](), 0
     for path in sorted(out.glob("objects-*.tar")):
         number = max(number, int(path.stem.split("-")[1]) + 1)

@@ -115,11 +115,13 @@ def test_two_processes_give_the_losses_of_one_and_a_killed_one_costs_nothing(cor
         assert {k: v for k, v in ours.items() if k != "seconds"} == pytest.approx(
             {k: v for k, v in theirs.items() if k != "seconds"}, rel=1e-4
         )
-    assert progress.rows[-1]["loss"] < progress.rows[0]["loss"]
     first, second = (torch.load(tmp_path / f"rank{n}.pt") for n in (0, 1))
     for name, value in alone.state_dict().items():
         assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], value, rtol=0, atol=2e-4)
+        torch.testing.assert_close(first[name], value, rtol=0, atol=2e-5)
+    torch.manual_seed(3)
+    begun = two_ranks.ObjectNet().state_dict()
+    assert max((alone.state_dict()[k] - v).abs().max() for k, v in begun.items() if v.is_floating_point()) > 1e-4
 
     # Rank 1 was then killed in the middle of another run: rank 0 must have kept what was done until then.
     assert both[1].returncode == -signal.SIGKILL
@@ -326,8 +328,6 @@ def test_every_speed_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     quick = speed.Speed(seconds=0.4, processes=(1,), batch=2)
     speed._prepare(quick, tmp_path)
     for name, job in speed._JOBS.items():
-        if job is speed._training:
-            quick = dataclasses.replace(quick, seconds=1.0)
         assert job(quick, tmp_path, threading.Barrier(1)) > 0, name
     with pytest.raises(UsageError, match="positive"):
         speed.measure(speed.Speed(seconds=0))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from liftform.train import loop, object, ranks
 from liftform.zoo.object_net import ObjectNet
 
-STEPS, GLOBAL_BATCH, DIES_AT = 5, 4, 3
+STEPS, GLOBAL_BATCH, DIES_AT = 4, 4, 3
 
 
 def object_loss(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -68,7 +69,9 @@ def together(losses: Losses, device: torch.device) -> nn.Module:
     if not dist.is_initialized():
         return losses
     ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(losses, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+    with warnings.catch_warnings():  # the option that torch 2.13 would rather see does not exist in earlier ones
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(losses, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def agree(seconds: float, stop: int, device: torch.device) -> tuple[float, int]:

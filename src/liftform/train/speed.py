@@ -5,6 +5,7 @@ liftform train speed
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -186,24 +187,28 @@ def _training(speed: Speed, folder: Path, start: Any) -> float:
     from ..zoo.object_net import ObjectNet
     from . import loop, object, ranks
 
-    times: list[float] = []
-
-    def timed(first: int) -> Iterator[dict[str, torch.Tensor]]:
-        for batch in _batches(speed, folder, first):
-            times.append(time.perf_counter())
-            yield batch
-
     ranks.join(speed.device)
     model = ObjectNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    checkpoint = folder / f"{os.getpid()}" / "last.pt"
-    minutes = (speed.seconds + 2) / 60  # two seconds are lost to warming up
-    options = loop.LoopOptions(minutes=minutes, precision=speed.precision, device=speed.device, checkpoint=checkpoint)
+
+    def times(steps: int) -> list[float]:
+        """When each step of a run began."""
+        seen: list[float] = []
+
+        def timed(first: int) -> Iterator[dict[str, torch.Tensor]]:
+            for batch in _batches(speed, folder, first):
+                seen.append(time.perf_counter())
+                yield batch
+
+        checkpoint = folder / f"{os.getpid()}_{steps}" / "last.pt"
+        options = loop.LoopOptions(max_steps=steps, precision=speed.precision, device=speed.device)
+        loop.fit(model, timed, object.loss_fn, dataclasses.replace(options, checkpoint=checkpoint))
+        return seen
+
     start.wait()
-    loop.fit(model, timed, object.loss_fn, options)
-    if len(times) < 5:
-        raise LiftformError("fewer than five steps were done", "give more --seconds")
-    warm = len(times) // 5
-    return speed.batch * (len(times) - 1 - warm) / (times[-1] - times[warm])
+    warm = times(6)
+    _, steps = ranks.agree(0.0, max(3, int(speed.seconds * 3 / (warm[-1] - warm[-4]))), ranks.own_device(speed.device))
+    seen = times(steps + 1)
+    return speed.batch * steps / (seen[-1] - seen[0])
 
 
 _JOBS: dict[str, Callable[..., float]] = {

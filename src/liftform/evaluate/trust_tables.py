@@ -67,7 +67,7 @@ def extremes(
     ranked = sorted(judged, key=lambda j: (-j.estimate.f, j.id))
     pairs = zip(ranked[:count], ranked[::-1][:count], strict=True)
     strips = [
-        strip(images[j.id], make or default, size_px, f"trusted {_stated(j)}, true {j.true:.2f}")[0]
+        strip(images[j.id], make or default, size_px, f"said {j.estimate.f:.2f}, true {j.true:.2f}")[0]
         for pair in pairs
         for j in pair
     ]
@@ -80,11 +80,6 @@ def write_page(judged: Sequence[Judged], records: Sequence[Record], path: str | 
     text = "\n".join(grid.markdown() for grid in grids(judged, records))
     with whole_file(path) as beside:
         beside.write_text(f"# Does it know when it is wrong?\n\n    {command}\n\n{text}", encoding="utf-8")
-
-
-def _stated(judged: Judged) -> str:
-    e = judged.estimate
-    return f"{e.f:.2f} ({e.low:.2f} to {e.high:.2f})"
 
 
 def _figure(value: float) -> str:

@@ -210,5 +210,8 @@ def load(entry: Entry, rng: np.random.Generator) -> Prop | None:
         if entry.role == "ceilinglamp"
         else None
     )
-    big = Part((part.corners * scale).astype(np.float32), part.normals, part.uv, part.tint, part.texture)
+    tint = part.tint
+    if entry.role in ("tree", "bush"):  # kits know two greens
+        tint = tint * rng.uniform(0.45, 1.15, 3).astype(np.float32) * np.array([1.0, 1.0, 0.6], np.float32)
+    big = Part((part.corners * scale).astype(np.float32), part.normals, part.uv, tint, part.texture)
     return Prop((big,), (size[0] * scale, size[1] * scale, size[2] * scale), entry.row["id"], (), lamp)

@@ -27,12 +27,11 @@ class Furnisher(Placer):
         if area.size < 1.2:
             return
         plan = _PLANS.get(area.kind, _PLANS["other"])
-        for step, share in plan:
-            if self.rng.random() < share * budget:
-                step(self, area)
-        for step, share in _COMMON:
-            if self.rng.random() < share * budget:
-                step(self, area)
+        rounds = 1 + (area.size > 13) + (area.size > 26)  # large rooms hold more than one of most things
+        for again in range(rounds):
+            for step, share in (*plan, *_COMMON):
+                if self.rng.random() < share * budget * (1.0 if again == 0 else 0.55):
+                    step(self, area)
 
     # -- groups ------------------------------------------------------------------------------------------------------
 

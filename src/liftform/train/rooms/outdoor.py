@@ -114,13 +114,13 @@ class _Yard:
         """Cars along kerbs and on the road, trees, poles, people, bushes, rocks."""
         rng = self.rng
         if city:
-            for side in (-1, 1):
+            for kerb in (-1, 1):
                 spacing = rng.uniform(5.5, 20)
                 for z in np.arange(-length * 0.6, length * 0.6, spacing):
                     if rng.random() < 0.6:
                         role = "vehicle" if rng.random() < 0.7 else "car"
                         self.put(
-                            role, side * (half - 1.05), float(z + rng.normal(0, 0.5)), 0.0, 0.0 if side < 0 else np.pi
+                            role, kerb * (half - 1.05), float(z + rng.normal(0, 0.5)), 0.0, 0.0 if kerb < 0 else np.pi
                         )
             for _ in range(int(rng.integers(0, 4))):
                 self.put(
@@ -135,19 +135,21 @@ class _Yard:
             if city
             else ("tree", "tree", "bush", "rock", "tree", "figure", "clutter")
         )
-        for _ in range(int(rng.integers(15, 50) if city else rng.integers(30, 90))):
+        for _ in range(int(rng.integers(15, 50) if city else rng.integers(50, 140))):
             role, side = str(rng.choice(kinds)), float(rng.choice([-1, 1]))
             x: float
             if city:
                 x, y = side * rng.uniform(half + 0.5, walk - 0.3 if walk > half + 1 else half + 0.6), 0.13
             else:
                 x, y = side * (half + abs(float(rng.normal(0, 10))) + 0.5), -0.02
-            z = float(rng.uniform(-length * 0.55, length * 0.55))
+            z = float(rng.uniform(-length * 0.5, length * 0.5))
             if rng.random() < 0.3:
                 z *= 0.25
             self.put(role, float(x), z, y, float(rng.uniform(-np.pi, np.pi)))
         if not city and rng.random() < 0.5:
             self.fences(half, length)
+        if not city and rng.random() < 0.6:
+            self.woods()
         if not city and rng.random() < 0.4:
             for _ in range(int(rng.integers(1, 4))):
                 self.put(
@@ -171,6 +173,19 @@ class _Yard:
         spans: list[tuple[Any, Any]] = [((x - 0.05, -0.02, z), (x + 0.05, h, z + 0.1)) for z in np.arange(-40, 40, 1.8)]
         spans += [((x - 0.02, h * k, -40), (x + 0.02, h * k + 0.1, 40)) for k in (0.35, 0.8)]
         self.site.soup.add(boxes(look, spans))
+
+    def woods(self) -> None:
+        """The edge of a wood, ragged, some way off on one side or both."""
+        rng, look = self.rng, Look(materials.foliage(self.rng), 3.0)
+        for side in (-1, 1):
+            if rng.random() < 0.3:
+                continue
+            x, high = side * rng.uniform(18, 60), rng.uniform(4, 11)
+            for z in np.arange(-110, 110, 3.0):
+                h, r = high * rng.uniform(0.6, 1.15), rng.uniform(2.2, 3.5)
+                a = np.linspace(-np.pi / 2, np.pi / 2, 6)
+                crown = turned(look, np.stack([np.cos(a) * r + 1e-3, h / 2 + np.sin(a) * h / 2], -1), 7)
+                self.site.soup.add(moved(crown, (x + rng.normal(0, 1.2), -0.1, z)))
 
 
 def _tree(rng: Rng) -> Prop:

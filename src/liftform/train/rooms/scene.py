@@ -102,7 +102,8 @@ def random_camera(lighting: Lighting, rng: Rng) -> tuple[Camera, float, float]:
     pitch = float(np.clip(rng.normal(-0.2, 0.24), -0.87, 0.35))
     yaw = float(rng.uniform(-np.pi, np.pi))
     inside = [t for t, size in site.targets if size > 0.3 and area.contains(t[None, [0, 2]])[0]]
-    if inside and rng.random() < 0.65:
+    inside = [t for t in inside if t[1] < 1.3] or inside  # furniture rather than what hangs
+    if inside and rng.random() < 0.8:
         to = inside[rng.integers(len(inside))] - position
         yaw = float(np.arctan2(to[0], to[2]) + rng.normal(0, 0.3))
         aim = float(np.arctan2(to[1], np.hypot(to[0], to[2])))

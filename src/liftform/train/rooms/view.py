@@ -156,7 +156,10 @@ def develop(radiance: FloatArray, rng: Rng) -> NDArray[np.uint8]:
     luminance = radiance.mean(-1)
     key = float(np.exp(np.log(np.maximum(luminance, 1e-4)).mean()))
     key = 0.7 * key + 0.3 * float(np.median(luminance)) + 1e-4
-    image = radiance * (0.19 * np.exp(rng.normal(0, 0.3)) / key)
+    gain = 0.19 * np.exp(rng.normal(0, 0.3)) / key
+    if rng.random() < 0.85:  # meters keep most of the picture from burning out
+        gain = min(gain, rng.uniform(0.75, 1.1) / max(float(np.quantile(luminance, 0.8)), 1e-4))
+    image = radiance * gain
     image = image * np.exp(rng.normal(0, 0.06) * np.array([1, 0, -1]) + rng.normal(0, 0.03, 3))
     mean = image.mean((0, 1))
     image = image / (mean / mean.mean()) ** rng.uniform(0.2, 0.95)  # automatic white balance, never perfect

@@ -48,14 +48,19 @@ class Sheet:
         return max(self.w.shape) - 1
 
     @classmethod
-    def of(cls, depth: Depth, camera: Camera, cells: int) -> Sheet:
-        """The depth on a grid of about ``cells`` along the longer side, both sides multiples of the block."""
+    def of(cls, depth: Depth, camera: Camera, cells: int, island: float) -> Sheet:
+        """The depth on a grid of about ``cells`` along the longer side, both sides multiples of the block.
+
+        Pieces of less than ``island`` of the picture are laid onto what surrounds them, or left out if that is nothing.
+        """
         width, height = camera.width, camera.height
         block = min(_BLOCK, 1 << (max(cells, COARSEST).bit_length() - 1))
         across, down = (max(1, round(n / max(width, height) * cells / block)) * block for n in (width, height))
         x, y = np.linspace(0, width, across + 1), np.linspace(0, height, down + 1)
         w = _sampled(inverse(depth.z), x / width, y / height)
-        torn = tears.torn_edges(w, width / across / camera.fx, height / down / camera.fy)
+        cell = width / across / camera.fx, height / down / camera.fy
+        w = _without_specks(w, *tears.torn_edges(w, *cell), island)
+        torn = tears.torn_edges(w, *cell)
         return cls(w, *torn, np.stack(np.meshgrid(x, y), -1), block)
 
 
@@ -64,7 +69,7 @@ def meshed(depth: Depth, camera: Camera, budget: int, cells: int, island: float)
     flat indices of the grid. Pieces that cover less than ``island`` of the picture are dropped."""
     cells = min(cells, max(COARSEST, *depth.z.shape))
     while True:
-        sheet = Sheet.of(depth, camera, cells)
+        sheet = Sheet.of(depth, camera, cells, island)
         keep = Keeper(sheet, depth, camera)
         costs = triangles.split_costs(sheet.w, tears.ends(sheet.right, sheet.down), sheet.block)
         least = len(keep(triangles.cut(costs, _HUGE, sheet.block)))
@@ -96,6 +101,35 @@ def _sampled(w: NDArray[np.float64], x: Floats, y: Floats) -> NDArray[np.float64
     step = corners.max(0) - corners.min(0) > tears.LEAST_STEP * corners.min(0)
     nearest = np.take_along_axis(corners, weights.argmax(0)[None], 0)[0]
     return np.where(step | ~np.isfinite(smooth), nearest, smooth)
+
+
+def _without_specks(w: NDArray[np.float64], right: Bools, down: Bools, share: float) -> NDArray[np.float64]:
+    """Inverse depth in which connected pieces of fewer vertices than this share take that of the nearest larger piece;
+    those that border on more unknown than known vertices become unknown."""
+    from scipy.ndimage import distance_transform_edt
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    index = np.arange(w.size).reshape(w.shape)
+    a = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
+    b = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
+    torn = np.concatenate([right.ravel(), down.ravel()])
+    graph = coo_array((np.ones((~torn).sum(), np.int8), (a[~torn], b[~torn])), shape=(w.size, w.size))
+    count, piece = connected_components(graph, directed=False)
+    known = np.isfinite(w).ravel()
+    sizes = np.bincount(piece, known, count)
+    small = known & (sizes < min(share * w.size, sizes.max()))[piece]
+    if not small.any():
+        return w
+    balance = np.zeros(count)
+    for here, there in ((a[torn], b[torn]), (b[torn], a[torn])):
+        balance += np.bincount(piece[here], np.where(known[there], 1.0, -1.0), count)
+    kept = (known & ~small).reshape(w.shape)
+    nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
+    out = np.where(small & (balance[piece] <= 0), np.nan, w.ravel())
+    laid = small & (balance[piece] > 0)
+    out[laid] = w[tuple(nearest)].ravel()[laid]
+    return np.asarray(out.reshape(w.shape))
 
 
 class Keeper:

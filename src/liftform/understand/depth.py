@@ -19,8 +19,9 @@ FloatArray = NDArray[np.float32]
 _MULTIPLE = 32
 #: Longest side of the sharpened maps.
 _DETAIL = 576
-#: Inverse depth bends by more than this share of itself from pixel to pixel where the network saw an edge.
-_BEND = 0.02
+#: The network saw an edge where inverse depth bends by more than this share of itself from pixel to pixel, and changes
+#: by more than that share over its smear.
+_BEND, _STEP = 0.02, 0.12
 #: Reach, in the network's pixels, over which it smears an edge; and how alike colours count (sRGB in [0, 1]).
 _SMEAR, _ALIKE = 2, 0.06
 #: Share of sky under which a picture has none.
@@ -117,12 +118,14 @@ def _sky(probability: FloatArray, guide: FloatArray) -> NDArray[np.bool_]:
 
 def _edges(w: FloatArray) -> NDArray[np.bool_]:
     """Where inverse depth bends sharply, with the neighbourhood the network smears over; planes never bend."""
-    from scipy.ndimage import maximum_filter
+    from scipy.ndimage import maximum_filter, minimum_filter
 
     padded = np.pad(w, 1, mode="reflect", reflect_type="odd") if min(w.shape) > 1 else np.pad(w, 1, mode="edge")
     across = np.abs(padded[1:-1, 2:] + padded[1:-1, :-2] - 2 * w)
     down = np.abs(padded[2:, 1:-1] + padded[:-2, 1:-1] - 2 * w)
-    return np.asarray(maximum_filter(np.maximum(across, down) > _BEND * w, 2 * _SMEAR + 1), np.bool_)
+    change = maximum_filter(w, 2 * _SMEAR + 1) - minimum_filter(w, 2 * _SMEAR + 1)
+    step = (np.maximum(across, down) > _BEND * w) & (change > _STEP * w)
+    return np.asarray(maximum_filter(step, 2 * _SMEAR + 1), np.bool_)
 
 
 def _snapped(w: FloatArray, edge: NDArray[np.bool_]) -> FloatArray:

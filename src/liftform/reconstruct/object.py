@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ from ..recipe import option
 from ..runtime import Runtime
 from ..zoo import lifter
 from ..zoo.object_frame import FRAME_WIDTH, bounding_box, resample, virtual_camera
-from . import evidence
-from .surface import Grid, bridged, sample_field, sealed, surface_of
+from . import constraints, evidence
+from .optimise import Fit, optimise
+from .surface import Grid, bridged, sample_field, sealed, surface_of, without_loose
 
 FloatArray = NDArray[np.float32]
 #: Points (N, 3) of the view frame -> signed distance and colour (N, 4).
@@ -28,6 +30,12 @@ Field = Callable[[FloatArray], FloatArray]
 SEARCH = (0.75, 0.75, 1.2)
 #: Side of the silhouette used to carve, in pixels.
 SILHOUETTE_PX = 256
+#: The network is asked up to this far outside what is cut (view units): more than ``sample_field`` calls nearly inside.
+NEAR = 0.03
+#: Nothing is further than this before the visible surface, in view units ...
+FRONT = 0.15
+#: ... and a loose part no point of which is this near to it is invented, and dropped.
+GROUNDED = 0.2
 #: A mirror plane is passed on to later stages above this trust.
 MIRROR_TRUST = 0.7
 #: ... and only if it lies along the view rather than across it: a front copied to the back gives an owl two faces.
@@ -38,8 +46,11 @@ MIRROR_SIDEWAYS = 0.5
 class ObjectOptions:
     """How finely the surface is sought."""
 
-    resolution: int = option(96, "cells along the longest side of the object", "resolution", 32, 512)
+    resolution: int = option(64, "cells along the longest side of the object", "resolution", 32, 512)
     both_ways: bool = option(True, "read the picture and its mirror image and average what they say: slower, truer")
+    optimise: int = option(
+        0, "most iterations that fit the field to visible depth, symmetry and floor; 0: never", "optimise", 0, 10_000
+    )
 
 
 def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mesh]:
@@ -57,12 +68,15 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
         runtime.progress("object", 0.2)
         grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
-        whole, missing = _with_missing_parts(grid, crop)
-        grid, struts = bridged(whole)
+        fit = crop.fitted(grid, options.optimise)
+        whole, missing = _with_missing_parts(fit.grid, crop)
+        grid, struts = bridged(without_loose(whole, crop.holds))
         vertices, faces = surface_of(grid)
         values = crop.field.apart(vertices)
         doubts = evidence.doubt(values[..., 0], vertices, grid)
         notes = _notes(crop, len(faces), struts) | {"code": crop.reading.maps["code"][0]}
+        if fit.energies:
+            notes["optimise"] = {"energies": [round(e, 6) for e in fit.energies], "terms": fit.parts}
         notes["signals"] = {"missing": missing, "struts": float(struts), **crop.signals(grid, doubts)}
         runtime.progress("object", 1.0)
         colours = np.ascontiguousarray(values.mean(0)[:, 1:])
@@ -108,12 +122,27 @@ class _Crop:
 
     def visible_points(self) -> NDArray[np.float64]:
         """Points (N, 3) of the view frame on the visible surface, as the network's depth places it."""
-        size = self.reading.depth.shape[0]
-        camera = self.virtual.resized(size, size)
-        rows, columns = np.nonzero(self.reading.solid)
-        depth = np.clip(self.reading.depth[rows, columns], -SEARCH[2], SEARCH[2])
-        distance = 0.5 * FRAME_WIDTH / np.tan(self.virtual.yfov / 2)
-        return camera.unproject(np.stack([columns + 0.5, rows + 0.5], -1), distance + depth)
+        within = dataclasses.replace(self.reading, depth=np.clip(self.reading.depth, -SEARCH[2], SEARCH[2]))
+        return constraints.visible_points(within, self.virtual)
+
+    @functools.cached_property
+    def visible(self) -> constraints.Visible:
+        """The visible surface by the network's depth."""
+        return constraints.Visible.of(self.reading, self.virtual)
+
+    def holds(self, points: FloatArray) -> bool:
+        """Whether a loose part, given by points (N, 3) of its inside, is anywhere near what is seen."""
+        return bool(np.abs(self.visible.behind(points)).min() < GROUNDED)
+
+    def fitted(self, grid: Grid, iterations: int) -> Fit:
+        """The grid fitted to what the picture fixes, cut by the silhouette again; untouched for 0 iterations."""
+        if not iterations:
+            return Fit(grid, (), {})
+        fit = optimise(grid, constraints.terms(self.reading, self.virtual, grid), iterations)
+        new = (fit.grid.values < NEAR) & (fit.grid.values < grid.values)
+        values = fit.grid.values.copy()
+        values[new] = np.maximum(values[new], self.cut(fit.grid.points(new)))
+        return dataclasses.replace(fit, grid=sealed(Grid(values, grid.low, grid.step)))
 
     def signals(self, grid: Grid, doubts: FloatArray) -> dict[str, float]:
         """How far the surface on ``grid`` agrees with what was read, see evidence.signals."""
@@ -130,10 +159,14 @@ class _Crop:
         unit = 2 * np.tan(self.virtual.yfov / 2) * np.maximum(depth, 1e-3) / SILHOUETTE_PX
         return (value * unit).astype(np.float32)
 
+    def cut(self, points: FloatArray) -> FloatArray:
+        """Value (N,) that points (N, 3) have at least: outside the silhouette, or far before the visible surface."""
+        return np.maximum(self.silhouette(points), -FRONT - self.visible.behind(points))
+
     def carved(self, points: FloatArray) -> FloatArray:
-        """The network's signed distance cut by the silhouette; the network is asked only where it can matter."""
-        value = self.silhouette(points)
-        ask = value < 0.02
+        """The network's signed distance, cut; the network is asked only where it can matter."""
+        value = self.cut(points)
+        ask = value < NEAR
         if ask.any():
             value[ask] = np.maximum(value[ask], self.field(points[ask])[:, 0])
         return value

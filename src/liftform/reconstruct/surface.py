@@ -114,6 +114,22 @@ def sealed(grid: Grid) -> Grid:
     return grid
 
 
+def without_loose(grid: Grid, holds: Callable[[FloatArray], bool]) -> Grid:
+    """The grid without those loose parts whose inside, given as points (N, 3), does not hold; the largest stays."""
+    from scipy.ndimage import find_objects, label
+
+    labels, count = label(grid.values < 0, np.ones((3, 3, 3)))
+    if count < 2:
+        return grid
+    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    values = grid.values.copy()
+    for i, box in enumerate(find_objects(labels), 1):
+        nodes = np.argwhere(labels[box] == i) + [side.start for side in box]
+        if i != largest and not holds((nodes * grid.step + grid.low).astype(np.float32)):
+            values[tuple(nodes.T)] = 0.25 * grid.step
+    return Grid(values, grid.low, grid.step)
+
+
 def bridged(grid: Grid, smallest: float = 0.004, longest: float = 0.3) -> tuple[Grid, int]:
     """The grid with its loose parts joined to the largest by thin struts, and how many struts that took.
 

@@ -181,7 +181,8 @@ def write(rows: Sequence[Row], out: Path, title: str, left_out: Sequence[str] = 
     """Write ``out`` (.md) and beside it the same as a picture (.png); returns both. Raises OutputError."""
     picture = out.with_suffix(".png")
     _draw(cover(rows), picture)
-    text = f"# {title}\n\n![kinds of things, by split; faces; licences]({picture.name})\n\n{page(rows, left_out)}"
+    how = f"Redrawn by `liftform train coverage MANIFEST -o {out.name}`; kinds are told by the words of names."
+    text = f"# {title}\n\n{how}\n\n![objects by kind, split, origin, licence]({picture.name})\n\n{page(rows, left_out)}"
     write_whole({out: text.encode()})
     return [out, picture]
 

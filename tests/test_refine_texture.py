@@ -15,7 +15,7 @@ from liftform.capture import Capture, Mask
 from liftform.refine.bake import BakeOptions, bake
 from liftform.refine.clean import CleanOptions, clean
 from liftform.refine.simplify import SimplifyOptions, simplify
-from liftform.refine.symmetry import Plane, tested
+from liftform.refine.symmetry import Plane, judged
 from liftform.refine.unwrap import UnwrapOptions, unwrap
 from liftform.refine.visible import unique
 from liftform.render import render
@@ -120,7 +120,7 @@ def test_a_plane_is_refuted_by_shape_and_by_drawing(meshes) -> None:
 
     def plane(paint, offset=0.0) -> Plane:
         sheet = Sheet.of(Observer(traced(ball(0.36), camera(), paint).photo, mesh, 300.0))
-        return tested(np.array([1.0, 0.0, 0.0]), offset, dense, cKDTree(dense.vertices), sheet)
+        return judged(np.array([1.0, 0.0, 0.0]), offset, dense, cKDTree(dense.vertices), sheet)
 
     assert plane(face).confirmed
     assert plane(face).alike > 0.6
@@ -142,7 +142,7 @@ def test_print_is_what_occurs_once() -> None:
     eyes = (np.hypot(np.abs(x - 55) - 18, y - 50) < 6) | ((np.abs(x - 55) < 15) & (np.abs(y - 85) < 3))
     found = unique(np.where(eyes[..., None], -1.5, plain), known)
     assert found[eyes].mean() > 0.9
-    assert found[known & ~eyes].mean() < 0.4
+    assert found[known & ~eyes].mean() < 0.45
     assert unique(plain, np.zeros_like(known)).max() == 0
 
 
@@ -156,7 +156,7 @@ def test_no_seam_between_seen_and_continued(meshes) -> None:
         band = [r for r in rows if np.abs(np.diff(view.image[r - 3 : r + 4, 112, 0])).max() < 0.05]
         assert len(band) > 10
         steps = np.abs(np.diff(view.image[band][:, 90:134, :3], axis=1)).max(-1)
-        assert np.percentile(steps, 98) < 0.12
+        assert np.percentile(steps, 98) < 0.06
 
 
 @pytest.mark.parametrize("kind", ["plain", "mirror", "synthesise"])

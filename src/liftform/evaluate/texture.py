@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ..assets import FloatArray, Mesh
 from ..camera import Camera
-from ..conventions import linear_to_srgb, rotation_y, srgb_to_linear
+from ..conventions import linear_to_srgb, rotation_y, srgb_to_linear, to_uint8
 from ..errors import InputNotFoundError, LiftformError
+from ..files import whole_file
 from ..read_mesh import read_mesh
 from ..refine.synthesis import Kind
 from ..render import Rendering, Scene
@@ -28,6 +29,12 @@ Bools = NDArray[np.bool_]
 HIDDEN_DEG, ELEVATION_DEG = (120.0, 180.0, 240.0), 12.0
 #: Side of a view in pixels, and the blur (pixels) under which colours count as low-frequency.
 SIZE_PX, BLUR_PX = 160, 4.0
+#: Neighbouring pixels whose depths differ by less (share of the diagonal) lie on one surface.
+_SAME_SURFACE = 0.02
+#: Side in pixels of a tile on the picture.
+_TILE_PX = 112
+#: What encloses the tables on a page.
+_MARKS = ("<!-- measured -->", "<!-- /measured -->")
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -37,7 +44,7 @@ class Scores:
 
     psnr (dB) and ssim of the low-frequency colours; gradients: distance of the distributions of colour gradients at two
     scales (earth mover's, share of the truth's mean gradient plus a grey level a pixel): 0 is as detailed as the truth;
-    jump: 99th percentile of the colour difference between neighbouring pixels where seen meets unseen.
+    jump: 90th percentile of the colour difference between neighbouring pixels of one surface where seen meets unseen.
     """
 
     psnr: float
@@ -69,14 +76,19 @@ def evaluate_texture(
     InputNotFoundError when the cases or the objects are missing.
     """
     files = _files(Path(objects))
-    chosen = [case for case in read_cases(Path(cases)) if case["id"] in files]
-    chosen = spread(chosen, limit)
+    chosen = spread([case for case in read_cases(Path(cases)) if _object(case, files)], limit)
     rows = []
     for i, case in enumerate(chosen):
         with contextlib.suppress(LiftformError):
-            rows.append(_row(case, Path(objects) / files[case["id"]], kinds))
+            rows.append(_row(case, Path(objects) / files[_object(case, files)], kinds))
         progress(i + 1, len(chosen))
     return rows
+
+
+def _object(case: Case, files: Mapping[str, str]) -> str:
+    """The object that a case shows: its id is the object's, or that and the number of the view; "" when unknown."""
+    name = str(case["id"])
+    return next((n for n in (name, name.rpartition("__")[0]) if n in files), "")
 
 
 def _files(objects: Path) -> dict[str, str]:
@@ -111,11 +123,14 @@ def compared(name: str, mesh: Mesh, dense: Mesh, capture: Any, truth: Mesh, kind
     from ..runtime import Runtime
 
     front, *behind = _views(truth, (0.0, *HIDDEN_DEG))
-    scores, facts, tiles = {}, {}, [front.image, *(view.image for view in behind[:2])]
+    scores: dict[str, Scores] = {}
+    facts: dict[str, Any] = {}
+    tiles = [front.image, *(view.image for view in behind[:2])]
     for kind in kinds:
         made = bake(mesh, dense, capture, BakeOptions(texture=kind), Runtime())
         mine = _views(made, (0.0, *HIDDEN_DEG))
         light = _light(mine[0], front)
+        assert made.seen is not None
         seen = _views(made.with_(material=None, colors=np.repeat(made.seen[:, None], 3, 1)), HIDDEN_DEG)
         found = [_scored(a, b, light, s) for a, b, s in zip(mine[1:], behind, seen, strict=True)]
         scores[kind] = Scores(*(float(x) for x in np.nanmean(np.array(found), 0)))
@@ -154,7 +169,7 @@ def _scored(mine: Rendering, truth: Rendering, light: FloatArray, seen: Renderin
     b = linear_to_srgb(srgb_to_linear(truth.image[..., :3]) * light)
     low_a, low_b = (_blurred(x, both) for x in (a, b))
     psnr = -10 * np.log10(max(float(((low_a - low_b)[both] ** 2).mean()), 1e-6))
-    return psnr, _ssim(low_a, low_b, both), _gradient_distance(a, b, both), _jump(a, mine.mask, seen.image[..., 0])
+    return psnr, _ssim(low_a, low_b, both), _gradient_distance(a, b, both), _jump(mine, seen.image[..., 0])
 
 
 def _blurred(image: FloatArray, inside: Bools, sigma: float = BLUR_PX) -> FloatArray:
@@ -193,17 +208,15 @@ def _gradients(image: FloatArray, inside: Bools, step: int) -> FloatArray:
     return np.concatenate([across, down])
 
 
-def _jump(image: FloatArray, inside: Bools, seen: FloatArray) -> float:
-    """99th percentile of the difference between neighbours of which one was seen and the other was not."""
-    known = seen > 0.5
+def _jump(view: Rendering, seen: FloatArray) -> float:
+    """90th percentile of the colour difference between neighbouring pixels of one surface of which one was seen."""
+    known, image = seen > 0.5, view.image[..., :3]
     steps = []
-    for axis in (0, 1):
-        a, b = (np.take(image, range(i, image.shape[axis] - 1 + i), axis) for i in (0, 1))
-        m = [np.take(inside, range(i, image.shape[axis] - 1 + i), axis) for i in (0, 1)]
-        k = [np.take(known, range(i, image.shape[axis] - 1 + i), axis) for i in (0, 1)]
-        steps.append(np.linalg.norm(a - b, axis=-1)[m[0] & m[1] & (k[0] != k[1])])
+    for one, two in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+        joined = np.abs(view.depth[one] - view.depth[two]) < _SAME_SURFACE  # false for the NaN outside
+        steps.append(np.linalg.norm(image[one] - image[two], axis=-1)[joined & (known[one] != known[two])])
     both = np.concatenate(steps)
-    return float(np.percentile(both, 99)) if len(both) else np.nan
+    return float(np.percentile(both, 90)) if len(both) else np.nan
 
 
 def grids(rows: Sequence[Row]) -> list[Grid]:
@@ -226,6 +239,37 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         Grid(f"Hidden sides of {len(rows)} objects", head, tuple(mean)),
         Grid("Object by object: PSNR (dB) / gradients' distance", ("object", *kinds, "filled by"), tuple(each)),
     ]
+
+
+def write_page(rows: Sequence[Row], path: str | Path, command: str) -> None:
+    """Put the tables into a page between its two marker lines (or make the page), naming the command that made them."""
+    path = Path(path)
+    old = path.read_text(encoding="utf-8") if path.is_file() else "# Hidden sides\n\n" + "\n".join(_MARKS) + "\n"
+    before, _, rest = old.partition(_MARKS[0])
+    after = rest.partition(_MARKS[1])[2]
+    tables = "\n".join(grid.markdown() for grid in grids(rows))
+    with whole_file(path) as beside:
+        text = f"{before}{_MARKS[0]}\n\n    {command}\n\n{tables}\n{_MARKS[1]}{after}"
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_strip(rows: Sequence[Row], path: str | Path) -> None:
+    """A picture of the rows: the truth (front, two hidden views), then the same hidden views by every kind."""
+    from PIL import Image
+
+    from ..preview import labelled
+
+    sheets = []
+    for row in rows:
+        kinds = [kind for kind in row.scores for _ in range(2)]
+        labels = ["truth, front", "truth, hidden", "", *(k if i % 2 == 0 else "" for i, k in enumerate(kinds))]
+        tiles = [Image.fromarray(to_uint8(tile[..., :3])).resize((_TILE_PX, _TILE_PX)) for tile in row.tiles]
+        sheets.append(labelled([np.asarray(tile) for tile in tiles], labels))
+    sheet = Image.new("RGB", (sheets[0].width, sum(s.height for s in sheets)))
+    for i, part in enumerate(sheets):
+        sheet.paste(part, (0, i * part.height))
+    with whole_file(path) as beside:
+        sheet.save(beside, quality=82, optimize=True)
 
 
 def _shares(row: Row) -> str:

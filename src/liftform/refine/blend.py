@@ -87,7 +87,7 @@ class Links:
         count = min(_NEIGHBOURS, len(points) - 1)
         if count < 1:
             return cls(np.zeros((len(points), 0), np.intp), np.zeros((len(points), 0), np.float32), 1.0)
-        distance, near = cKDTree(points).query(points, k=count + 1)
+        distance, near = cKDTree(points).query(points, k=count + 1, workers=2)
         distance, near = distance[:, 1:], near[:, 1:]
         step = max(float(np.median(distance)), 1e-12)
         alike = np.clip(np.einsum("ik,ijk->ij", normals, normals[near]), 0, 1) ** 2

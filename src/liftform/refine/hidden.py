@@ -18,7 +18,7 @@ from ..conventions import srgb_to_linear
 from ..render import sample_bilinear
 from . import blend
 from .observe import Observer
-from .symmetry import Plane, plane_of, tested
+from .symmetry import Plane, judged, plane_of
 from .synthesis import CONTINUED, MIRRORED, PLAIN, Kind, Maps, Samples, Search, found
 from .texels import Blocks
 from .visible import Sheet
@@ -32,8 +32,10 @@ _SEEN = 0.9
 _SOME = 0.005
 #: Links weaker than this are not levelled; maps that differ by this many pixels of the sheet are torn.
 _LOOSE, _TORN_PX = 0.05, 0.7
+#: Difference (logarithmic) from which a seam is cross-faded.
+_VISIBLE = 0.1
 #: Differences (logarithmic) of hue and of brightness that are another material's rather than the light's.
-_OTHER_HUE, _OTHER_LIGHT = 0.2, 0.6
+_OTHER_HUE, _OTHER_LIGHT = 0.2, 0.9
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Hidden:
     base (B, 3): linear colours guessed by the network, in the photo's light; maps: where blocks take texture from the
     photo instead; torn (B,): where pieces meet; field (B, 3): logarithmic correction that makes all pieces and the seen
     colours meet without a seam. gain (3,): logarithmic correction that brought the network's colours to the photo's.
-    planes: of symmetry, tested; drawn: share of the visible surface that is print.
+    planes: of symmetry, judged; drawn: share of the visible surface that is print.
     """
 
     blocks: Blocks
@@ -70,12 +72,14 @@ class Hidden:
             field = blend.membrane(links, difference, blocks.known, observer.size)
             return cls(blocks, observer, base, Maps.none(len(base)), np.zeros(len(base), bool), field, gain, kind)
         sheet = Sheet.of(observer)
-        colors, gain = _network_colors(blocks, sheet.point.reshape(-1, 3), dense, tree)
+        colors, gain = _network_colors(blocks, sheet.point[sheet.known], dense, tree)
         base, guess = colors[: len(blocks.points)], blend.encode(colors).astype(np.float32)
         samples = Samples(blocks.points, blocks.normals, guess[: len(base)])
-        search = Search(sheet, guess[len(base) :], samples, blocks.known < _SEEN, links)
+        source = np.zeros((sheet.known.size, 3), np.float32)
+        source[sheet.known.ravel()] = guess[len(base) :]
+        search = Search(sheet, source, samples, blocks.known < _SEEN, links)
         given = plane_of(dense)
-        planes = () if given is None else (tested(*given, dense, tree, sheet),)
+        planes = () if given is None else (judged(*given, dense, tree, sheet),)
         maps = found(search, [plane for plane in planes if not plane.refuted], kind)
         shown = _colors(sheet, maps, np.arange(len(base)), blocks.points, base)
         torn, jumps = _jumps(sheet, maps, base, links, blocks.points)
@@ -169,7 +173,8 @@ def _jumps(
     bright = rise.mean(1, keepdims=True)
     hue = np.linalg.norm(rise - bright, axis=1, keepdims=True)
     edge = np.zeros(len(points), bool)
-    edge[here], edge[there] = True, True
+    visible = np.abs(rise).max(1) > _VISIBLE
+    edge[here[visible]], edge[there[visible]] = True, True
     out[here, slot] = rise * np.exp(-((hue / _OTHER_HUE) ** 2) - (bright / _OTHER_LIGHT) ** 2)
     return edge, out
 
@@ -183,7 +188,7 @@ def _network_colors(
     if dense.colors is None:
         middle = np.average(blocks.shown, axis=0, weights=blocks.known + 1e-9)
         return np.broadcast_to(middle, at.shape).astype(np.float32), np.zeros(3)
-    _, near = tree.query(at, k=3)
+    _, near = tree.query(at, k=3, workers=2)
     guess = srgb_to_linear(dense.colors[near]).mean(1)
     gain = blend.gain(blocks.shown, guess[: len(blocks.points)], blocks.known)
     none = np.zeros((len(others), 3), np.float32)

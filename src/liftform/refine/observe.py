@@ -12,7 +12,7 @@ from ..camera import Camera
 from ..capture import Photo
 from ..conventions import srgb_to_linear
 from ..errors import InputError
-from ..render import Scene, sample_bilinear
+from ..render import Scene
 
 Bools = NDArray[np.bool_]
 
@@ -126,8 +126,16 @@ class Observer:
 
     def through_window(self, uv: FloatArray) -> FloatArray:
         """Linear colour and trust (N, 4) of the picture at window coordinates (N, 2) in [0, 1]."""
-        half = 0.5 / np.array(self.picture.shape[1::-1], np.float32)
-        return sample_bilinear(self.picture, np.clip(uv, half, 1 - half))
+        height, width = self.picture.shape[:2]
+        x = np.clip(uv[:, 0] * np.float32(width) - np.float32(0.5), 0, max(width - 1.001, 0))
+        y = np.clip(uv[:, 1] * np.float32(height) - np.float32(0.5), 0, max(height - 1.001, 0))
+        x0, y0 = x.astype(np.int32), y.astype(np.int32)
+        fx, fy = (x - x0)[:, None].astype(np.float32), (y - y0)[:, None].astype(np.float32)
+        flat, at = self.picture.reshape(-1, 4), y0 * np.int32(width) + x0
+        right, down = int(width > 1), width * int(height > 1)
+        above = flat[at] + fx * (flat[at + right] - flat[at])
+        below = flat[at + down] + fx * (flat[at + down + right] - flat[at + down])
+        return np.asarray(above + fy * (below - above), np.float32)
 
     def _in_camera(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """x / z and y / z (2, N) and depth z (N,) of points in the camera's frame; z kept from zero."""
@@ -146,8 +154,7 @@ class Observer:
             ],
             1,
         )
-        half = 0.5 / np.array(self.picture.shape[1::-1], np.float32)
-        values = sample_bilinear(self.picture, np.clip(uv, half, 1 - half))
+        values = self.through_window(uv)
         values[((uv < 0) | (uv > 1)).any(1), 3] = 0
         return values
 

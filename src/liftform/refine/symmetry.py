@@ -15,7 +15,7 @@ from .visible import Sheet
 Floats = NDArray[np.float64]
 
 #: Share of reflected points that must come to lie this near (share of the diagonal) to the surface.
-_FIT, _NEAR = 0.8, 0.025
+_FIT, _NEAR = 0.65, 0.025
 #: Share of the visible pixels whose partner must be visible too before colours can confirm or refute a plane.
 _EVIDENCE = 0.02
 #: Likeness of the detail of partners below which a plane is refuted (1 the same, 0 unrelated), their difference in hue
@@ -81,7 +81,7 @@ def plane_of(dense: Mesh) -> tuple[Floats, float] | None:
     return (normal / length, float(given[1]) / length) if length > 0 else None
 
 
-def tested(normal: Floats, offset: float, dense: Mesh, tree: Any, sheet: Sheet) -> Plane:
+def judged(normal: Floats, offset: float, dense: Mesh, tree: Any, sheet: Sheet) -> Plane:
     """A plane with all that is known for and against it. tree: a cKDTree of dense's vertices."""
     towards = sheet.camera.world_from_camera[:3, 2] * np.array([1.0, 0.0, 1.0])
     across = abs(float(normal @ towards)) / max(float(np.linalg.norm(towards)), 1e-9)

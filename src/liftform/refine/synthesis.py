@@ -23,7 +23,7 @@ from .symmetry import Plane, reflection
 from .visible import Sheet
 
 Bools = NDArray[np.bool_]
-Ints = NDArray[np.intp]
+Ints = NDArray[np.integer]
 Kind = Literal["plain", "mirror", "synthesise"]
 
 #: What a block can be: guessed colours alone, the mirrored photo, texture continued from the photo.
@@ -35,7 +35,9 @@ _BRIGHT, _HUE, _PLACE, _SLANT = 0.4, 1.2, 3.0, 0.4
 #: what it costs to move alone.
 _MOST, _PRINT, _TEAR, _ALONE = 0.8, 9.0, 0.8, 0.2
 #: Azimuths (degrees from the camera) of the planes through the axis that carry the visible side round.
-_ROUND = (70.0, -70.0, 90.0)
+_ROUND = (90.0, 60.0, -60.0)
+#: What each further move costs more than the one before, so that of equals one is taken throughout.
+_LATER = 0.03
 _ROUNDS = 4
 
 
@@ -141,11 +143,11 @@ class Search:
         """uv, matrix and cost of the most alike visible pixel, turned so that up stays up."""
         from scipy.spatial import cKDTree
 
-        good = np.flatnonzero(self.usable & (self.print == 0))
+        good = np.flatnonzero(self.usable & (self.print == 0))[::3]
         if not len(good):
             count = len(self.hidden)
             return np.zeros((count, 2), np.float32), np.zeros((count, 2, 3), np.float32), np.full(count, np.inf)
-        near = good[cKDTree(self.source[good]).query(self.target[self.hidden])[1]]
+        near = good[cKDTree(self.source[good]).query(self.target[self.hidden], workers=2)[1]]
         uv, change = self.projected(self.sheet.point.reshape(-1, 3)[near])
         frames = _frames(self.sheet.normal.reshape(-1, 3)[near])
         matrix = np.einsum("nij,nkj,nkl->nil", change, frames, self.frames[self.hidden])
@@ -159,9 +161,10 @@ def found(search: Search, planes: list[Plane], kind: Kind) -> Maps:
     kinds = np.zeros(len(points), np.int8)
     candidates = [(*search.by_plane(plane), MIRRORED) for plane in planes]
     if kind == "synthesise":
-        for move in _moves(search):
+        for number, move in enumerate(_moves(search)):
             uv_, matrix_, _ = search.moved(*move)
-            candidates.append((uv_, matrix_, search.cost(search.hidden, uv_, matrix_), CONTINUED))
+            cost = search.cost(search.hidden, uv_, matrix_) + np.float32(_LATER * number)
+            candidates.append((uv_, matrix_, cost, CONTINUED))
         candidates.append((*search.by_likeness(), CONTINUED))
     if not candidates or not len(search.hidden):
         return _maps(uv, matrix, points, kinds)

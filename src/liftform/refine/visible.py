@@ -63,7 +63,7 @@ class Sheet:
         )
         return replace(sheet, unique=unique(blend.encode(color).astype(np.float32), known))
 
-    def pixels(self, uv: FloatArray) -> tuple[NDArray[np.intp], Bools]:
+    def pixels(self, uv: NDArray[np.floating]) -> tuple[NDArray[np.intp], Bools]:
         """Flat index of the pixel under window coordinates (..., 2) in [0, 1], and whether they lie inside."""
         height, width = self.known.shape
         with np.errstate(invalid="ignore"):
@@ -79,10 +79,12 @@ class Sheet:
 
 #: Side of a patch and distance between patches in pixels, cells (per side) in which its like must be found, and how
 #: many of the cells must hold one.
-_PATCH, _STRIDE, _CELLS, _PLACES = 11, 3, 4, 3
+_PATCH, _STRIDE, _CELLS, _PLACES = 11, 4, 4, 3
 #: Print stands out: what its likes leave unexplained of it (standard deviation of logarithmic colour) is more than
 #: this, this share of its own contrast, and this multiple of what is left of the picture's middling patch.
 _CONTRAST, _ALONE, _OUTLIER = 0.18, 0.5, 2.5
+#: Logarithmic contrast to the surroundings from which a pixel can belong to a stroke.
+_STROKE = 0.35
 
 
 def unique(encoded: FloatArray, known: Bools) -> FloatArray:
@@ -92,12 +94,13 @@ def unique(encoded: FloatArray, known: Bools) -> FloatArray:
     their own size. A texture (stripes, weave, bark) has its like in many places; eyes, letters or a highlight have not.
     encoded (h, w, 3): logarithmic colour, of which only what changes within 6 % of the picture is looked at.
     """
-    from scipy.ndimage import binary_closing, binary_fill_holes, gaussian_filter
+    from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes, gaussian_filter
 
     none = np.zeros(known.shape, np.float32)
     if known.sum() < 4 * _PATCH**2:
         return none
-    codes, rows, columns = _codes(_detail(encoded, known, 0.06 * max(known.shape)), known)
+    detail = _detail(encoded, known, 0.06 * max(known.shape))
+    codes, rows, columns = _codes(detail, known)
     if len(codes) < 2 * _CELLS:
         return none
     energy = (codes**2).sum(1)
@@ -107,8 +110,20 @@ def unique(encoded: FloatArray, known: Bools) -> FloatArray:
     mark = np.zeros(known.shape, bool)
     mark[rows[alone], columns[alone]] = True
     near = gaussian_filter(mark.astype(np.float32), _PATCH / 3) * 2 * np.pi * (_PATCH / 3) ** 2
-    print_ = binary_fill_holes(binary_closing(near > 0.5, iterations=3))
+    whole = _whole_strokes(detail, known, near > 0.5)
+    print_ = binary_fill_holes(binary_closing((near > 0.5) | binary_dilation(whole, iterations=2), iterations=3))
     return np.asarray(print_ & known, np.float32)
+
+
+def _whole_strokes(detail: FloatArray, known: Bools, part: Bools) -> Bools:
+    """The strokes of which a part stands out: connected pixels of much more contrast than is usual here. The middle of
+    a line is like the rest of the line; only its ends and bends are like nothing else."""
+    from scipy.ndimage import label
+
+    strength = np.linalg.norm(detail, axis=-1)
+    strong = known & (strength > max(_STROKE, 3 * float(np.median(strength[known]))))
+    names, _ = label(strong, np.ones((3, 3)))
+    return np.asarray(strong & np.isin(names, np.unique(names[part & strong])))
 
 
 def _detail(encoded: FloatArray, known: Bools, sigma: float) -> FloatArray:

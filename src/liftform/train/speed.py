@@ -125,7 +125,7 @@ def _work(
 ) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(count))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LP_NUM_THREADS="1")
     answers.put(job(speed, folder, start))
 
 

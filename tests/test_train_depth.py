@@ -186,6 +186,26 @@ def test_it_starts_from_the_encoder_of_the_object_network(tmp_path):
     assert torch.equal(net.stage2[0].weight, source.stage2[0].weight[:, :3])
 
 
+def test_it_starts_again_from_an_exported_network(tmp_path, monkeypatch):
+    from liftform.train import export_depth, warm
+
+    net = DepthNet()
+    with torch.no_grad():  # untrained normalisation is all ones and zeros: equal tensors are stored once
+        for name, value in net.state_dict().items():
+            if value.is_floating_point() and "weight" not in name:
+                value += torch.rand_like(value)
+    torch.save({"model": net.state_dict(), "average": {}, "step": 0, "seconds": 0.0}, tmp_path / "last.pt")
+    monkeypatch.setattr(export_depth, "write_row", lambda *row: None)
+    export_depth.export_depth(tmp_path / "last.pt", tmp_path / "depth.onnx")
+    again = DepthNet()
+    counters = sum("num_batches" in name for name in again.state_dict())
+    assert warm.warm(again, tmp_path / "dep*.onnx") == len(again.state_dict()) - counters
+    for (name, ours), theirs in zip(net.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.allclose(ours.float(), theirs.float(), rtol=2e-3, atol=1e-4), name
+    with pytest.raises(InputNotFoundError, match="no such file"):
+        warm.warm(again, tmp_path / "none_*.onnx")
+
+
 def test_no_shards_no_run(tmp_path):
     with pytest.raises(InputNotFoundError, match="no shards"):
         depth.train_depth(small(tmp_path, tmp_path / "last.pt"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,25 @@ from .checkpoints import load_weights
 
 #: Where the package keeps its networks.
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+
+
+def write_graph(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: Path,
+    names: Sequence[str],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]] | None = None,
+) -> None:
+    """``net`` as a float32 ONNX file whose inputs are ``names``; ``axes`` names those that may change their length.
+
+    Nothing is folded, so that every weight keeps its name and shape and training can start again from the file (see
+    warm); runtimes fold when they open it.
+    """
+    torch.onnx.export(
+        net.eval(), inputs, str(path), input_names=list(names), output_names=list(outputs), dynamic_axes=axes,
+        opset_version=17, dynamo=False, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+    )  # fmt: skip
 
 
 def to_fp16(path: Path, keep_below: int = 64) -> None:
@@ -75,9 +95,7 @@ def export_mask(checkpoint: Path, out: Path = WEIGHTS / "mask.onnx", size: int =
     net.eval()
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     part = out.with_suffix(".new")
-    torch.onnx.export(
-        net, (image,), str(part), input_names=["image"], output_names=["logits"], opset_version=17, dynamo=False
-    )
+    write_graph(net, (image,), part, ["image"], ["logits"])
     model = onnx.load(str(part))
     onnx.helper.set_model_props(model, {"size": str(size), "output": "logits of the soft alpha"})
     onnx.save(model, str(part))

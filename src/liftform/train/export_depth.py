@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import OutputError
 from ..zoo.depth_net import DepthNet
 from .checkpoints import load_weights
-from .export import WEIGHTS, to_fp16, write_row
+from .export import WEIGHTS, to_fp16, write_graph, write_row
 
 OUTPUTS = ("depth", "normals", "sky", "spread", "fov")
 
@@ -42,10 +42,8 @@ def export_depth(checkpoint: Path, out: Path = WEIGHTS / "depth.onnx") -> float:
     net = _Plain(trained).eval()
     part = out.with_suffix(".new")
     sizes = {name: {2: "h", 3: "w"} for name in OUTPUTS[:-1]}
-    torch.onnx.export(
-        net, (torch.rand(1, 3, 96, 128),), str(part), input_names=["image"], output_names=list(OUTPUTS),
-        dynamic_axes={"image": {2: "H", 3: "W"}, **sizes}, opset_version=17, dynamo=False,
-    )  # fmt: skip
+    axes = {"image": {2: "H", 3: "W"}, **sizes}
+    write_graph(net, (torch.rand(1, 3, 96, 128),), part, ["image"], OUTPUTS, axes)
     to_fp16(part)
     difference = max(_difference(net, part, size) for size in ((96, 128), (192, 144)))
     if difference > 0.03:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import OutputError
 from ..zoo.object_net import FIELD_SCALE, Encoding, ObjectNet
 from .checkpoints import load_weights
-from .export import WEIGHTS, to_fp16, write_row
+from .export import WEIGHTS, to_fp16, write_graph, write_row
 
 ENCODER_OUTPUTS = ("features", "code", "depth", "normals", "camera", "mirror")
 FIELD_INPUTS = ("features", "code", "depth", "mirror", "alpha", "q", "tan_half", "elevation")
@@ -55,10 +55,7 @@ def export_object(net: ObjectNet, folder: Path, size_px: int = 112) -> tuple[Pat
     image = torch.rand(1, 4, size_px, size_px)
     encoder, field = folder / "object_encoder.onnx", folder / "object_field.onnx"
     folder.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        _Encoder(net).eval(), (image,), str(encoder), input_names=["image"], output_names=list(ENCODER_OUTPUTS),
-        opset_version=17, dynamo=False,
-    )  # fmt: skip
+    write_graph(_Encoder(net), (image,), encoder, ["image"], ENCODER_OUTPUTS)
     with torch.no_grad():
         e = net.encode(image)
     points = torch.randn(1, 256, 3) * 0.3
@@ -72,10 +69,8 @@ def export_object(net: ObjectNet, folder: Path, size_px: int = 112) -> tuple[Pat
         torch.tensor([0.3]),
         torch.tensor([0.2]),
     )
-    torch.onnx.export(
-        _Field(net).eval(), inputs, str(field), input_names=list(FIELD_INPUTS), output_names=["field"],
-        dynamic_axes={"q": {1: "points"}, "field": {1: "points"}}, opset_version=17, dynamo=False,
-    )  # fmt: skip
+    axes = {"q": {1: "points"}, "field": {1: "points"}}
+    write_graph(_Field(net), inputs, field, FIELD_INPUTS, ["field"], axes)
     _note(field, {"field_scale": str(FIELD_SCALE)})
     return encoder, field
 

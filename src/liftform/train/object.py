@@ -23,13 +23,13 @@ from ..errors import InputNotFoundError
 from ..recipe import option
 from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_from_camera
 from . import losses
-from .checkpoints import load_weights
 from .corpus import KITS
 from .data import DataOptions
 from .look import look
 from .loop import Batch, LoopOptions, Progress, fit
 from .ranks import join, own_numbers
 from .shards import Shard
+from .warm import warm
 
 #: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
 SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
@@ -58,7 +58,7 @@ class ObjectOptions:
 class ObjectRecipe:
     """A whole run: ``[data]``, ``[object]`` and ``[loop]`` of the recipe file, the corpus, and how many processes.
 
-    init: a checkpoint, whole or slim, whose weights a new run starts from.
+    init: what a new run starts from, see ``warm``: a checkpoint or the shipped networks.
     """
 
     manifest: Path = Path("../shared/objects/manifest.jsonl")
@@ -365,5 +365,5 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     torch.manual_seed(loop.seed)
     model = ObjectNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.init is not None:
-        load_weights(model, recipe.init)
+        log(f"{warm(model, recipe.init)} tensors from {recipe.init}")
     return fit(model, lambda step: batches(corpus, options, step), loss_fn, loop, on_checkpoint)

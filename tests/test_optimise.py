@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,9 +52,11 @@ def _seen_ball(radius: float, trust: float = 0.0) -> lifter.Reading:
     inside = along**2 - square * (towards @ towards - radius**2)
     depth = np.where(inside > 0, (along - np.sqrt(np.maximum(inside, 0))) / square, np.linalg.norm(origin))
     alpha = np.kron((inside > 0).astype(np.float32), np.ones((2, 2), np.float32))
-    depth = (depth - constraints.distance(VIRTUAL)).astype(np.float32)
     mirror = (np.array([1, 0, 0], np.float32), 0.0, trust)
-    return lifter.Reading(alpha, depth, np.zeros((3, size, size), np.float32), 0.3, 0.25, mirror, {})
+    points = camera.unproject(np.moveaxis(np.mgrid[:size, :size][::-1] + 0.5, 0, -1), depth)
+    normals = np.moveaxis(points / radius @ VIRTUAL.world_from_camera[:3, :3], -1, 0).astype(np.float32)
+    depth = (depth - constraints.distance(VIRTUAL)).astype(np.float32)
+    return lifter.Reading(alpha, depth, normals, 0.3, 0.25, mirror, {})
 
 
 def _crop(reading: lifter.Reading, centre: NDArray[np.floating], radius: float) -> stage._Crop:
@@ -63,7 +67,7 @@ def _crop(reading: lifter.Reading, centre: NDArray[np.floating], radius: float) 
     big = np.kron(reading.alpha, np.ones((2, 2), np.float32))
     size = stage.SILHOUETTE_PX
     outline = stage._signed_distance(np.pad(big, (size - len(big)) // 2)[:size, :size] if len(big) != size else big)
-    return stage._Crop(VIRTUAL, reading, None, field, outline)  # type: ignore[arg-type]
+    return stage._Crop(VIRTUAL, reading, None, field, outline, constraints.Rules.of(reading, VIRTUAL))  # type: ignore[arg-type]
 
 
 @settings(max_examples=5, deadline=None)
@@ -105,7 +109,7 @@ def test_a_dent_is_filled_from_its_mirror_image() -> None:
     assert fit.parts["mirror"][1] < 0.4 * fit.parts["mirror"][0]
 
 
-def test_depth_and_floor_pull_a_ball_that_stands_too_far_back() -> None:
+def test_depth_pulls_a_ball_that_stands_too_far_back() -> None:
     reading = _seen_ball(0.35)
     grid = _ball_grid(AXIS * 0.12, 0.35)
     crop = _crop(reading, AXIS * 0.12, 0.35)
@@ -123,9 +127,9 @@ def test_depth_and_floor_pull_a_ball_that_stands_too_far_back() -> None:
 
 
 def test_points_behind_the_visible_surface_are_told_from_those_before() -> None:
-    visible = constraints.Visible.of(_seen_ball(0.35), VIRTUAL)
+    rules = constraints.Rules.of(_seen_ball(0.35), VIRTUAL)
     on_axis = AXIS * np.array([[-0.5], [-0.35], [0.0], [0.9]])
-    np.testing.assert_allclose(visible.behind(on_axis), [-0.15, 0, 0.35, 1.25], atol=0.01)
+    np.testing.assert_allclose(rules.behind(on_axis), [-0.15, 0, 0.35, 1.25], atol=0.01)
 
 
 def test_blobs_before_the_visible_surface_are_cut_and_far_behind_it_dropped() -> None:
@@ -140,13 +144,26 @@ def test_blobs_before_the_visible_surface_are_cut_and_far_behind_it_dropped() ->
         value[:, 0] = np.minimum.reduce([value[:, 0], *blobs])
         return value
 
-    crop = stage._Crop(VIRTUAL, crop.reading, None, field, crop.outline)  # type: ignore[arg-type]
+    crop = stage._Crop(VIRTUAL, crop.reading, None, field, crop.outline, crop.rules)  # type: ignore[arg-type]
     grid = sample_field(crop.carved, *crop.search_box(), 64, crop.visible_points())
     before = surface_of(grid)[0] @ AXIS
-    after = surface_of(without_loose(grid, crop.holds))[0] @ AXIS
+    after = surface_of(without_loose(grid, crop.rules.hold))[0] @ AXIS
     assert before.min() > -0.52
     assert before.max() > 0.9
     assert after.max() == pytest.approx(0.35, abs=0.02)
+
+
+def test_nothing_hangs_below_the_floor_or_over_the_sides_of_what_is_seen() -> None:
+    """A ball turns under, and may reach deeper than a wall that ends at the same lowest point."""
+    ball = _seen_ball(0.35)
+    rules = constraints.Rules.of(ball, VIRTUAL)
+    upright = dataclasses.replace(ball, normals=np.zeros_like(ball.normals))
+    wall = constraints.Rules.of(upright, VIRTUAL)
+    assert rules.low[1] == pytest.approx(-0.35, abs=0.05)
+    assert wall.low[1] > rules.low[1] + 0.012
+    over = rules.broken(np.array([[0, rules.low[1] - 0.1, 0.2], [rules.high[0] + 0.2, 0, 0.2], [0, 0, 0.2]]))
+    np.testing.assert_allclose(over[:2], [0.1, 0.2], atol=1e-6)
+    assert over[2] < 0
 
 
 def test_the_grid_is_spent_on_the_object() -> None:

@@ -80,14 +80,22 @@ def suggest(wrong: str, known: list[str]) -> str:
 
 def _converted(value: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> Any:
     """``value`` as the field's type: int for float, list for tuple, str for Path; else UsageError."""
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union  # with a Literal, the latter
+    allowed = typing.get_args(hint) if union else (hint,)
     for kind in allowed:
         ok, converted = _as(value, kind)
         if ok:
             _check_range(converted, field.metadata, where)
             return converted
-    names = " or ".join("none" if k is type(None) else str(getattr(k, "__name__", k)) for k in allowed)
+    names = " or ".join(_named(kind) for kind in allowed)
     raise UsageError(f"{where} must be {names}, not {value!r}", field.metadata.get("help", ""))
+
+
+def _named(kind: Any) -> str:
+    """A type in words: int, none, 'auto'."""
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(repr(word) for word in typing.get_args(kind))
+    return "none" if kind is type(None) else str(getattr(kind, "__name__", kind))
 
 
 def _as(value: Any, kind: Any) -> tuple[bool, Any]:

@@ -26,6 +26,11 @@ def add_commands(commands: Any) -> None:
     _add_shown(p, _object)
     _add_trust(commands)
     _add_texture(commands)
+    p = commands.add_parser("optimise", help="what constraints at inference buy for the time they take")
+    p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl")
+    p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
+    p.add_argument("--values", nargs="+", metavar="N", help="values of --optimise to compare (default: 0 auto 5 20)")
+    _add_shown(p, _optimise)
     p = commands.add_parser("depth", help="score depth from one picture on pairs with measured depth")
     p.add_argument("pairs", type=Path, help="folder with meta.json, rgb/ and depth/")
     p.add_argument("--sheet", type=Path, metavar="FILE", help="also draw every pair, .png or .jpg")
@@ -159,6 +164,15 @@ def _texture(args: argparse.Namespace) -> int:
     if args.picture and rows:
         write_strip(rows, args.picture)
     _show(args, grids(rows), {row.name: {kind: vars(s) for kind, s in row.scores.items()} for row in rows})
+    return 0
+
+
+def _optimise(args: argparse.Namespace) -> int:
+    from .optimise import VALUES, evaluate_optimise, grid
+
+    values = [int(v) if v.isdigit() else v for v in args.values] if args.values else VALUES
+    found = evaluate_optimise(args.cases, args.limit, values, _counter(args.quiet or args.json))
+    _show(args, [grid(found)], {"records": [vars(one) for one in found]})
     return 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,6 @@ SEARCH = (0.75, 0.75, 1.2)
 SILHOUETTE_PX = 256
 #: The network is asked up to this far outside what is cut (view units): more than ``sample_field`` calls nearly inside.
 NEAR = 0.03
-#: Nothing is further than this before the visible surface, in view units ...
-FRONT = 0.15
-#: ... and a loose part no point of which is this near to it is invented, and dropped.
-GROUNDED = 0.2
 #: A mirror plane is passed on to later stages above this trust.
 MIRROR_TRUST = 0.7
 #: ... and only if it lies along the view rather than across it: a front copied to the back gives an owl two faces.
@@ -48,8 +44,12 @@ class ObjectOptions:
 
     resolution: int = option(64, "cells along the longest side of the object", "resolution", 32, 512)
     both_ways: bool = option(True, "read the picture and its mirror image and average what they say: slower, truer")
-    optimise: int = option(
-        0, "most iterations that fit the field to visible depth, symmetry and floor; 0: never", "optimise", 0, 10_000
+    optimise: int | Literal["auto"] = option(
+        "auto",
+        "auto: cut what the picture rules out; N: and fit the field to depth and symmetry in N iterations; 0: neither",
+        "optimise",
+        0,
+        10_000,
     )
 
 
@@ -64,13 +64,13 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
         photo = capture.photo
         if photo.mask is None or photo.camera is None:
             raise UsageError("reconstruction needs a mask and a camera", "run the mask and camera stages first")
-        crop = _Crop.of(photo, options.both_ways, runtime)
+        crop = _Crop.of(photo, options.both_ways, options.optimise != 0, runtime)
         runtime.progress("object", 0.2)
         grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
-        fit = crop.fitted(grid, options.optimise)
+        fit = crop.fitted(grid, 0 if options.optimise == "auto" else options.optimise)
         whole, missing = _with_missing_parts(fit.grid, crop)
-        grid, struts = bridged(without_loose(whole, crop.holds))
+        grid, struts = bridged(without_loose(whole, crop.rules.hold) if crop.rules else whole)
         vertices, faces = surface_of(grid)
         values = crop.field.apart(vertices)
         doubts = evidence.doubt(values[..., 0], vertices, grid)
@@ -96,9 +96,11 @@ class _Crop:
     field: _Mean
     #: signed distance to the silhouette in pixels of SILHOUETTE_PX, positive outside.
     outline: FloatArray = dataclasses.field(repr=False)
+    #: what else is ruled out, unless that is not wanted.
+    rules: constraints.Rules | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
-    def of(cls, photo: Photo, both_ways: bool, runtime: Runtime) -> _Crop:
+    def of(cls, photo: Photo, both_ways: bool, ruled: bool, runtime: Runtime) -> _Crop:
         assert photo.mask is not None
         assert photo.camera is not None
         mask = photo.mask
@@ -112,7 +114,8 @@ class _Crop:
             reading = dataclasses.replace(reading, depth=0.5 * (reading.depth + twin.depth[:, ::-1]))
         sharp = virtual.resized(SILHOUETTE_PX, SILHOUETTE_PX)
         _, alpha = resample(mask.foreground, mask.alpha, photo.camera, sharp)
-        return cls(virtual, reading, twin, _Mean(tuple(fields)), _signed_distance(alpha))
+        rules = constraints.Rules.of(reading, virtual) if ruled else None
+        return cls(virtual, reading, twin, _Mean(tuple(fields)), _signed_distance(alpha), rules)
 
     def search_box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Corners in the view frame of the box around the camera-aligned search box."""
@@ -124,15 +127,6 @@ class _Crop:
         """Points (N, 3) of the view frame on the visible surface, as the network's depth places it."""
         within = dataclasses.replace(self.reading, depth=np.clip(self.reading.depth, -SEARCH[2], SEARCH[2]))
         return constraints.visible_points(within, self.virtual)
-
-    @functools.cached_property
-    def visible(self) -> constraints.Visible:
-        """The visible surface by the network's depth."""
-        return constraints.Visible.of(self.reading, self.virtual)
-
-    def holds(self, points: FloatArray) -> bool:
-        """Whether a loose part, given by points (N, 3) of its inside, is anywhere near what is seen."""
-        return bool(np.abs(self.visible.behind(points)).min() < GROUNDED)
 
     def fitted(self, grid: Grid, iterations: int) -> Fit:
         """The grid fitted to what the picture fixes, cut by the silhouette again; untouched for 0 iterations."""
@@ -160,8 +154,9 @@ class _Crop:
         return (value * unit).astype(np.float32)
 
     def cut(self, points: FloatArray) -> FloatArray:
-        """Value (N,) that points (N, 3) have at least: outside the silhouette, or far before the visible surface."""
-        return np.maximum(self.silhouette(points), -FRONT - self.visible.behind(points))
+        """Value (N,) that points (N, 3) have at least: outside the silhouette, or where the rules let nothing be."""
+        value = self.silhouette(points)
+        return np.maximum(value, self.rules.broken(points)) if self.rules else value
 
     def carved(self, points: FloatArray) -> FloatArray:
         """The network's signed distance, cut; the network is asked only where it can matter."""

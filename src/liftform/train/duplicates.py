@@ -4,7 +4,7 @@ Shapes are compared by descriptors that neither place, size nor the turn about t
 distances between pairs of surface points (D2 of Osada et al. 2002), of heights and of distances from the axis. Near
 ones are laid over each other in 24 turns: points of one must lie as near those of the other as those of its own. Looks
 are compared by difference hashes of four unlit views (of photographs: of the picture itself). The same shape in other
-colours is the same shape.
+colours is a duplicate too, when it agrees closely.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from .posed import read_photo_set
 
 FloatArray = NDArray[np.float32]
 
-#: Largest difference of descriptors (root mean square) that is looked at more closely, and how many times as far as its
-#: own points those of the other may lie.
-NEAR, SAME = 0.05, 1.25
+#: Largest difference of descriptors (root mean square) that is looked at more closely; and how many times as far as its
+#: own points those of the other may lie when they look alike too, or when they do not: balls and boxes have one shape.
+NEAR, SAME, SAME_SHAPE = 0.05, 1.2, 1.1
 #: Bits of 256 by which pictures of one thing may differ.
 ALIKE = 10
 _POINTS, _PROBES, _TURNS = 2048, 512, 24
@@ -138,32 +138,40 @@ def pairs(kept: Sequence[Print], others: Sequence[Print]) -> Iterator[Pair]:
         found = _same_pictures(kept, other) if not len(other.descriptor) else None
         if len(other.descriptor) and tree is not None:
             near = tree.query_ball_point(other.descriptor, NEAR * np.sqrt(len(other.descriptor)))
-            gaps = sorted((gap_between(solid[i].points, other.points), solid[i].id, i) for i in near)
-            if gaps and gaps[0][0] < SAME:
-                gap, name, i = gaps[0]
-                alike = _bits(solid[i].hashes, other.hashes) <= ALIKE
-                found = Pair(name, other.id, "shape and look" if alike else "shape", round(gap, 4))
+            found = min((p for i in near if (p := _compared(solid[i], other))), key=lambda p: p.gap, default=None)
         if found:
             yield found
+
+
+def _compared(kept: Print, other: Print) -> Pair | None:
+    gap, alike = gap_between(kept.points, other.points), _bits(kept.hashes, other.hashes) <= ALIKE
+    if gap >= (SAME if alike else SAME_SHAPE):
+        return None
+    return Pair(kept.id, other.id, "shape and look" if alike else "shape", round(gap, 3))
 
 
 def gap_between(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
     """How many times as far from each other as from their own kind the points (N, 3) of two shapes lie: 1 is the same.
 
-    The larger of both ways, in the best of the turns about +Y.
+    The larger of both ways, in the best turn about +Y.
     """
     from scipy.spatial import cKDTree
 
     a, b = a.astype(np.float64), b.astype(np.float64)
     in_a, in_b = cKDTree(a[_PROBES:]), cKDTree(b[_PROBES:])
     own_a, own_b = (max(float(t.query(p[:_PROBES])[0].mean()), 1e-3) for t, p in ((in_a, a), (in_b, b)))
-    best = np.inf
-    for turn in range(_TURNS):
-        rotation = rotation_y(2 * np.pi * turn / _TURNS)
-        there = float(in_a.query(b[:_PROBES] @ rotation.T)[0].mean()) / own_a
-        if there < best:
-            best = min(best, max(there, float(in_b.query(a[:_PROBES] @ rotation)[0].mean()) / own_b))
-    return float(best)
+
+    def gap(angle: float) -> float:
+        turned = rotation_y(angle)
+        there = float(in_a.query(b[:_PROBES] @ turned.T)[0].mean()) / own_a
+        return max(there, float(in_b.query(a[:_PROBES] @ turned)[0].mean()) / own_b)
+
+    step = 2 * np.pi / _TURNS
+    best = min((gap(k * step), k * step) for k in range(_TURNS))
+    for _ in range(5):  # 15 degrees are coarse: halve until half a degree
+        step /= 2
+        best = min([best, *((gap(best[1] + d), best[1] + d) for d in (-step, step))])
+    return best[0]
 
 
 def _same_pictures(kept: Sequence[Print], other: Print) -> Pair | None:

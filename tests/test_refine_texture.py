@@ -146,6 +146,14 @@ def test_print_is_what_occurs_once() -> None:
     assert unique(plain, np.zeros_like(known)).max() == 0
 
 
+def test_a_picture_without_a_pattern_is_print_as_a_whole() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    known = np.ones((128, 110), bool)
+    blobs = gaussian_filter(np.random.default_rng(0).normal(0, 8, (128, 110, 3)), (2.5, 2.5, 0))
+    assert unique(blobs.astype(np.float32), known).min() == 1
+
+
 def test_no_seam_between_seen_and_continued(meshes) -> None:
     """Bands in another light on either side: from the side, neighbours along a band must not jump."""
     lit = lambda p: stripes(p) * (0.75 + 0.6 * p[..., 0:1])  # noqa: E731

@@ -28,8 +28,8 @@ Bools = NDArray[np.bool_]
 
 #: Blocks seen less than this are filled.
 _SEEN = 0.9
-#: Share of print that is worth a word.
-_SOME = 0.005
+#: Shares of print that are worth a word.
+_SOME, _ALL = 0.005, 0.99
 #: Links weaker than this are not levelled; maps that differ by this many pixels of the sheet are torn.
 _LOOSE, _TORN_PX = 0.05, 0.7
 #: Difference (logarithmic) from which a seam is cross-faded.
@@ -123,7 +123,9 @@ class Hidden:
                 words.append(f"mirror plane holds for {plane.fit:.0%} of the shape")
         if self.kind != "plain" and not self.planes:
             words.append("no mirror plane")
-        if self.drawn > _SOME:
+        if self.drawn > _ALL:
+            words.append("no pattern that repeats is seen: it is not continued")
+        elif self.drawn > _SOME:
             words.append(f"{self.drawn:.0%} of what is seen is drawn only once and stays where it is")
         return "; ".join(words)
 

@@ -82,7 +82,10 @@ class Sheet:
 _PATCH, _STRIDE, _CELLS, _PLACES = 11, 4, 4, 3
 #: Print stands out: what its likes leave unexplained of it (standard deviation of logarithmic colour) is more than
 #: this, this share of its own contrast, and this multiple of what is left of the picture's middling patch.
-_CONTRAST, _ALONE, _OUTLIER = 0.18, 0.5, 2.5
+_CONTRAST, _ALONE, _OUTLIER = 0.18, 0.5, 1.3
+#: A picture of strong contrast (the middling patch leaves this unexplained) of which this share finds no like is no
+#: texture at all: an animal, a painted figure.
+_BUSY, _UNLIKE = 0.3, 0.6
 #: Logarithmic contrast to the surroundings from which a pixel can belong to a stroke.
 _STROKE = 0.35
 
@@ -92,6 +95,7 @@ def unique(encoded: FloatArray, known: Bools) -> FloatArray:
 
     Patches (as their low cosine coefficients) of contrast are compared with all patches that lie further away than
     their own size. A texture (stripes, weave, bark) has its like in many places; eyes, letters or a highlight have not.
+    Where hardly anything has its like, all is print.
     encoded (h, w, 3): logarithmic colour, of which only what changes within 6 % of the picture is looked at.
     """
     from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes, gaussian_filter
@@ -105,6 +109,8 @@ def unique(encoded: FloatArray, known: Bools) -> FloatArray:
         return none
     energy = (codes**2).sum(1)
     left = _unexplained(codes, rows, columns)
+    if np.median(left) > _BUSY**2 and left.sum() > _UNLIKE * energy.sum():
+        return known.astype(np.float32)
     usual = max(_CONTRAST, _OUTLIER * float(np.sqrt(np.median(left))))
     alone = np.flatnonzero((left > usual**2) & (left > _ALONE * energy))
     mark = np.zeros(known.shape, bool)

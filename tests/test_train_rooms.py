@@ -209,3 +209,15 @@ def test_looks_are_pictures() -> None:
         assert look.texture.dtype == np.uint8
         assert look.texture.ndim == 3
         assert look.scale_m > 0
+
+
+def test_a_plan_that_may_not_be_trained_on_is_not(tmp_path):
+    from liftform.train.rooms import layout
+
+    square = [[0, 0], [4, 0], [4, 4], [0, 4]]
+    wall = {"kind": "wall", "id": "w", "a": [0, 0], "b": [4, 0], "thickness": 0.1, "polygon": square, "exterior": True}
+    plan = {"licence": "MIT", "walls": [wall], "openings": [], "rooms": [{"type": "bedroom", "polygon": square}]}
+    for licence, allowed in (("MIT", True), ("no licence stated - test use only", False)):
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps({**plan, "licence": licence}))
+        assert (layout.from_plan(path, np.random.default_rng(0)) is not None) == allowed

@@ -37,9 +37,8 @@ def scale_free(offset: Tensor, known: Tensor) -> Tensor:
 def local(offset: Tensor, known: Tensor, cells: int) -> Tensor:
     """The same in each cell of a grid of about ``cells`` cells along the shorter side: shape rather than layout."""
     size = max(2, min(offset.shape[-2:]) // cells)
-    pool = {"kernel_size": size, "stride": size, "ceil_mode": True}
-    weight = F.avg_pool2d(known.float(), **pool).clamp_min(1e-3)
-    mean = F.avg_pool2d(torch.where(known, offset, 0.0), **pool) / weight
+    weight = F.avg_pool2d(known.float(), size, size, ceil_mode=True).clamp_min(1e-3)
+    mean = F.avg_pool2d(torch.where(known, offset, 0.0), size, size, ceil_mode=True) / weight
     wide = mean.repeat_interleave(size, 2).repeat_interleave(size, 3)[..., : offset.shape[-2], : offset.shape[-1]]
     return _mean((offset - wide).abs(), known)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,9 @@ class MaskRecipe:
     init: Path | None = None
 
 
-def read_recipe(path: str | Path) -> MaskRecipe:
-    """The recipe file; raises UsageError on unknown keys."""
-    tables = recipes.read_toml(path)
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> MaskRecipe:
+    """The recipe file with ``changes`` (see ``recipe.changed``); raises UsageError on unknown keys."""
+    tables = recipes.changed(recipes.read_toml(path), changes)
     data = recipes.build(MaskData, tables.pop("data", {}), f"{path} [data]")
     loop = recipes.build(LoopOptions, tables.pop("loop", {}), f"{path} [loop]")
     return replace(recipes.build(MaskRecipe, tables, str(path)), data=data, loop=loop)

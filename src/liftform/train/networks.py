@@ -33,7 +33,7 @@ class Network:
 
     def loss_fn(self) -> Callable[..., Any]:
         """Its loss function, as ``loop.fit`` takes it."""
-        return getattr(import_module(f".{self.module}", __package__), self.loss)  # type: ignore[no-any-return]
+        return getattr(import_module(f".{self.module}", __package__), self.loss)
 
 
 NETWORKS = {

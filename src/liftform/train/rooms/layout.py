@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..licences import COMMERCIAL, classify
+
 Rng = np.random.Generator
 Ground = NDArray[np.float64]
 
@@ -121,8 +123,13 @@ def axis_aligned(polygon: Ground) -> bool:
 
 
 def from_plan(path: Path, rng: Rng) -> Layout | None:
-    """A plan in the floorplan-truth/1 schema, mirrored and stretched a little at random; None when it is too odd."""
+    """A plan in the floorplan-truth/1 schema, mirrored and stretched a little at random.
+
+    None when it is too odd, or when its licence does not let a network be trained on it and given away.
+    """
     plan = json.loads(path.read_text(encoding="utf-8"))
+    if classify(plan["licence"]) not in COMMERCIAL:
+        return None
     scale = rng.uniform(0.95, 1.3, 2) * rng.choice([-1, 1], 2)
     height = float(np.clip((plan.get("storey") or {}).get("height") or 2.6, 2.2, 3.6) * rng.uniform(0.95, 1.1))
     areas = [Area(np.array(r["polygon"], float) * scale, _use(str(r["type"]), rng)) for r in plan["rooms"]]

@@ -210,7 +210,7 @@ def test_scattered_points_are_truly_empty(glb: Path) -> None:
 
 
 def test_a_slim_checkpoint_starts_another_run(tmp_path: Path) -> None:
-    from liftform.train.loop import load_weights, slim
+    from liftform.train.checkpoints import load_weights, slim
 
     torch.manual_seed(1)
     net = object_net.ObjectNet()

@@ -137,6 +137,7 @@ def _train(shards: Path, checkpoint: Path, stop_at: int = 0) -> tuple[MaskNet, P
     return model, fit(model, endless, loss, options)
 
 
+@pytest.mark.usefixtures("bank")
 def test_twenty_steps_lower_the_loss_and_resuming_changes_nothing(shards: Path, tmp_path: Path) -> None:
     whole, progress = _train(shards, tmp_path / "whole" / "last.pt")
     losses = [row["loss"] for row in progress.rows]

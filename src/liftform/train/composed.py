@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import shards
+from . import ranks, shards
 from .composites import Bank, composite
 from .loop import Batch
 from .textures import ByteImage, Rng
@@ -40,7 +40,7 @@ def batches(paths: Sequence[Path], batch: int, sizes: Sequence[int], seed: int, 
 
     Batch n is the same however the run was cut.
     """
-    samples = shards.stream(paths, seed, first * batch, buffer=4 * PER_SHARD)
+    samples = shards.stream(paths, seed, first * batch, ranks.rank(), ranks.world(), 4 * PER_SHARD)
     for step, _ in enumerate(iter(int, 1), first):
         rng = np.random.default_rng([seed, 31, step])
         size = int(rng.choice(sizes))

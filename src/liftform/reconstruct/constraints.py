@@ -18,8 +18,8 @@ from .surface import Grid
 
 FloatArray = NDArray[np.float32]
 
-#: The field and the depth map may differ by this much (view units) before a term pulls.
-MARGIN = 0.05
+#: Empty from this far before the visible surface (view units), solid from this far behind it: plates are thin.
+BEFORE, BEHIND = 0.05, 0.015
 #: How far inside or outside the field has to be where a term holds: a tenth of what it says deep inside.
 CLEAR = 0.004
 #: Slope of the depth map per cell, in view units, at which the depth is trusted half.
@@ -92,12 +92,12 @@ def distance(camera: Camera) -> float:
     return float(0.5 * FRAME_WIDTH / np.tan(camera.yfov / 2))
 
 
-def terms(reading: Reading, virtual: Camera, grid: Grid) -> list[Term]:
-    """Visible depth and mirror symmetry as terms on a grid of the view frame.
+def terms(reading: Reading, virtual: Camera, grid: Grid, symmetry: float = 0.0) -> list[Term]:
+    """Visible depth, and mirror symmetry with the weight ``symmetry``, as terms on a grid of the view frame.
 
     The silhouette and the ``Rules`` are no terms: they are cut exactly, before and after.
     """
-    return [*_depth_terms(reading, virtual), *_mirror_terms(reading, grid)]
+    return [*_depth_terms(reading, virtual), *_mirror_terms(reading, grid, symmetry)]
 
 
 def visible_points(reading: Reading, virtual: Camera, deeper: float = 0.0) -> NDArray[np.float64]:
@@ -128,19 +128,19 @@ def _depth_terms(reading: Reading, virtual: Camera) -> list[Term]:
     slope = np.hypot(*np.gradient(reading.depth))[reading.solid]
     trust = 1 / (1 + (slope / STEEP) ** 2)
     empty = [
-        Term(f"before {k}", "outside", visible_points(reading, virtual, -k * MARGIN), CLEAR, trust=trust)
+        Term(f"before {k}", "outside", visible_points(reading, virtual, -k * BEFORE), CLEAR, trust=trust)
         for k in (1, 2, 4)
     ]
-    return [*empty, Term("behind", "inside", visible_points(reading, virtual, MARGIN), -CLEAR, trust=trust)]
+    return [*empty, Term("behind", "inside", visible_points(reading, virtual, BEHIND), -CLEAR, trust=trust)]
 
 
-def _mirror_terms(reading: Reading, grid: Grid) -> list[Term]:
+def _mirror_terms(reading: Reading, grid: Grid, weight: float) -> list[Term]:
     """The same on both sides of a plane that is sure."""
     normal, offset, trust = reading.mirror
-    if trust < MIRROR_TRUST:
+    if trust < MIRROR_TRUST or not weight:
         return []
     near = np.abs(grid.values) < BAND
     near[1::2], near[:, 1::2], near[:, :, 1::2] = False, False, False
     points = grid.points(near)
     partners = points - 2 * ((points @ normal) - offset)[:, None] * normal
-    return [Term("mirror", "same", points, partners=partners, weight=0.3 * trust)]
+    return [Term("mirror", "same", points, partners=partners, weight=weight * trust)]

@@ -46,10 +46,13 @@ class ObjectOptions:
     both_ways: bool = option(True, "read the picture and its mirror image and average what they say: slower, truer")
     optimise: int | Literal["auto"] = option(
         "auto",
-        "auto: cut what the picture rules out; N: and fit the field to depth and symmetry in N iterations; 0: neither",
+        "auto: cut what the picture rules out; N: and fit the field to visible depth in N iterations; 0: neither",
         "optimise",
         0,
         10_000,
+    )
+    symmetry: float = option(
+        0.0, "weight of mirror symmetry when N iterations fit the field; the network knows it already", "", 0, 10
     )
 
 
@@ -68,7 +71,7 @@ def object_(options: ObjectOptions, runtime: Runtime) -> Callable[[Capture], Mes
         runtime.progress("object", 0.2)
         grid = sample_field(crop.carved, *crop.search_box(), options.resolution, crop.visible_points())
         runtime.progress("object", 0.7)
-        fit = crop.fitted(grid, 0 if options.optimise == "auto" else options.optimise)
+        fit = crop.fitted(grid, 0 if options.optimise == "auto" else options.optimise, options.symmetry)
         whole, missing = _with_missing_parts(fit.grid, crop)
         grid, struts = bridged(without_loose(whole, crop.rules.hold) if crop.rules else whole)
         vertices, faces = surface_of(grid)
@@ -128,11 +131,11 @@ class _Crop:
         within = dataclasses.replace(self.reading, depth=np.clip(self.reading.depth, -SEARCH[2], SEARCH[2]))
         return constraints.visible_points(within, self.virtual)
 
-    def fitted(self, grid: Grid, iterations: int) -> Fit:
+    def fitted(self, grid: Grid, iterations: int, symmetry: float = 0.0) -> Fit:
         """The grid fitted to what the picture fixes, cut by the silhouette again; untouched for 0 iterations."""
         if not iterations:
             return Fit(grid, (), {})
-        fit = optimise(grid, constraints.terms(self.reading, self.virtual, grid), iterations)
+        fit = optimise(grid, constraints.terms(self.reading, self.virtual, grid, symmetry), iterations)
         new = (fit.grid.values < NEAR) & (fit.grid.values < grid.values)
         values = fit.grid.values.copy()
         values[new] = np.maximum(values[new], self.cut(fit.grid.points(new)))

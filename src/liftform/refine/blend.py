@@ -101,12 +101,14 @@ def membrane(
     weight: FloatArray,
     size: float,
     jumps: NDArray[np.floating] | None = None,
+    towards: NDArray[np.floating] | None = None,
 ) -> FloatArray:
     """A smooth field (N, 3) that equals ``difference`` where weight is 1 and dies away along the surface elsewhere.
 
-    jumps (N, K, 3): what the field should rise from each linked sample to this one, so that patches laid side by side
-    meet without a seam. Solves (L + diag(big weight) + decay) x = big weight difference + div jumps with the graph
-    Laplacian L of the links (a screened Poisson membrane; Perez, Gangnet, Blake: Poisson image editing, 2003).
+    towards (N, 3): what it fades to in place of 0. jumps (N, K, 3): what the field should rise from each linked sample
+    to this one, so that patches laid side by side meet without a seam. Solves (L + diag(big weight) + decay) x =
+    big weight difference + decay towards + div jumps with the graph Laplacian L of the links (a screened Poisson
+    membrane; Perez, Gangnet, Blake: Poisson image editing, 2003).
     """
     from scipy.sparse import coo_matrix, diags
 
@@ -122,6 +124,8 @@ def membrane(
     diagonal = degree + held + decay
     system = (diags(diagonal) - graph).tocsr().astype(np.float32)
     wanted = held[:, None] * np.clip(difference, -_MOST, _MOST)
+    if towards is not None:
+        wanted += decay * np.clip(towards, -_MOST, _MOST)
     if jumps is not None:
         flow = 0.5 * links.weight[..., None] * np.clip(jumps, -_MOST, _MOST)
         there = [np.bincount(links.near.ravel(), flow[..., k].ravel(), count) for k in range(3)]

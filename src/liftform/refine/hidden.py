@@ -83,7 +83,9 @@ class Hidden:
         maps = found(search, [plane for plane in planes if not plane.refuted], kind)
         shown = _colors(sheet, maps, np.arange(len(base)), blocks.points, base)
         torn, jumps = _jumps(sheet, maps, base, links, blocks.points)
-        field = blend.membrane(links, blend.encode(blocks.shown) - shown, blocks.known, observer.size, jumps)
+        light = (blend.encode(base) - shown).mean(1, keepdims=True).repeat(3, 1)  # the guess says how light it is there
+        difference = blend.encode(blocks.shown) - shown
+        field = blend.membrane(links, difference, blocks.known, observer.size, jumps, light)
         drawn = float(sheet.unique[sheet.known].mean()) if sheet.known.any() else 0.0
         return cls(blocks, observer, base, maps, torn, field, gain, kind, planes, drawn)
 

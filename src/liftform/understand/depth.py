@@ -16,7 +16,7 @@ from . import matting
 FloatArray = NDArray[np.float32]
 
 #: Both sides of the network's input are multiples of this.
-_MULTIPLE = 32
+_MULTIPLE = 16
 #: Longest side of the sharpened maps.
 _DETAIL = 576
 #: The network saw an edge where inverse depth bends by more than this share of itself from pixel to pixel, and changes
@@ -32,7 +32,7 @@ _LEAST_SKY = 0.002
 class DepthOptions:
     """How the depth network is run."""
 
-    side: int = option(384, "longest side, in pixels, of the picture that the depth network reads", low=64, high=1536)
+    side: int = option(192, "longest side, in pixels, of the picture that the depth network reads", low=64, high=1536)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def read(image: FloatArray, side: int, threads: int = 0) -> Reading:
 
 
 def _input_size(width: int, height: int, side: int) -> tuple[int, int]:
-    """(width, height), multiples of 32, of nearly the picture's shape, the longer about ``side``."""
+    """(width, height), multiples of 16, of nearly the picture's shape, the longer about ``side``."""
     scale = side / max(width, height)
     across, down = (max(1, round(n * scale / _MULTIPLE)) * _MULTIPLE for n in (width, height))
     return across, down

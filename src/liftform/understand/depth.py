@@ -21,7 +21,7 @@ _MULTIPLE = 16
 _DETAIL = 576
 #: The network saw an edge where inverse depth bends by more than this share of itself from pixel to pixel, and changes
 #: by more than that share over its smear.
-_BEND, _STEP = 0.02, 0.12
+_BEND, _STEP = 0.06, 0.3
 #: Reach, in the network's pixels, over which it smears an edge; and how alike colours count (sRGB in [0, 1]).
 _SMEAR, _ALIKE = 2, 0.06
 #: Share of sky under which a picture has none.

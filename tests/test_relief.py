@@ -429,7 +429,7 @@ def test_doubt_is_settled_by_the_depth():
     room = Depth(synthetic.room_depth(camera).astype(np.float32))
     before = room.z.copy()
     before[disc()] = 0.8
-    lump, thing = mask_of(disc(0.45), 0.3)["mask"], mask_of(disc(), 0.5)["mask"]
+    lump, thing = mask_of(disc(0.45), 0.82)["mask"], mask_of(disc(), 0.82)["mask"]
     assert weighed(lump, room)[0] == "scene"
     kind, figures, note = weighed(thing, replace(room, z=before))
     assert kind == "object"

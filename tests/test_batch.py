@@ -19,7 +19,7 @@ from liftform.pipeline import Recipe
 @pytest.fixture(scope="module")
 def fake() -> Recipe:
     """The road with stand-ins."""
-    return Recipe.from_options(backends=FAKES)
+    return Recipe.from_options(backends=FAKES, as_="object")
 
 
 @pytest.fixture

@@ -97,15 +97,19 @@ def _background(bank: Bank, size: int, rng: Rng) -> tuple[ByteImage, float]:
 
 
 def _cluttered(bank: Bank, picture: ByteImage, horizon: float, rng: Rng) -> ByteImage:
-    """Other objects, small or cut off by the border, behind what will be the subject."""
-    if rng.random() > 0.25:
-        return picture
+    """Other objects behind what will be the subject: small ones or cut off by the border, and at times large ones.
+
+    Places without things teach that any thing is the subject; what counts is which one stands in front and central.
+    """
     size = picture.shape[0]
+    sides = list(rng.uniform(0.06, 0.25, int(rng.integers(1, 6)))) if rng.random() < 0.25 else []
+    sides += list(rng.uniform(0.25, 0.75, int(rng.integers(1, 4)))) if rng.random() < 0.3 else []
+    if not sides:
+        return picture
     light = _LINEAR_OF_BYTE[picture]
     ignored = np.zeros((size, size), np.float32)
-    for _ in range(int(rng.integers(1, 6))):
-        side = size * rng.uniform(0.06, 0.25)
-        cut = _cutout(bank, side, 0.0, rng)
+    for side in sides:
+        cut = _cutout(bank, size * side, 0.0, rng)
         base = size * rng.uniform(max(0.15, min(horizon, 0.8)), 1.0)
         corner = (int(rng.uniform(-0.1, 1.0) * size - cut.shape[1] / 2), int(base - cut.shape[0]))
         _place(light, ignored, cut, corner, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from liftform.assets import Mesh
 from liftform.camera import Camera
+from liftform.evaluate import optimise as evaluation
 from liftform.reconstruct import constraints
 from liftform.reconstruct import object as stage
 from liftform.reconstruct.optimise import Term, optimise
@@ -171,3 +173,17 @@ def test_the_grid_is_spent_on_the_object() -> None:
     crop = _crop(_seen_ball(0.35), np.zeros(3), 0.35)
     grid = sample_field(crop.carved, *crop.search_box(), 64, crop.visible_points())
     assert 0.7 / grid.step > 0.75 * 64
+
+
+def test_the_table_holds_every_value_against_the_first(tmp_path: Path) -> None:
+    whole = Mesh(*surface_of(_ball_grid(np.array([0.05, 0, 0]), 0.35)))
+    np.savez(tmp_path / "truth.npz", points=_directions(4000))
+    case = {"id": "ball", "truth": str(tmp_path / "truth.npz"), "azimuth_deg": 30.0}
+    found = evaluation.scores(whole, case)
+    assert found["f@0.1"] > 0.99
+    worse = {**found, "f@0.1": found["f@0.1"] - 0.2}
+    rows = [evaluation.Lifted("ball", 0, worse, 1.0), evaluation.Lifted("ball", "auto", found, 1.5)]
+    table = evaluation.grid(rows).rows
+    assert [row[0] for row in table] == ["0", "auto"]
+    assert table[1][4].startswith("+0.2000")
+    assert table[1][5] == "1 / 0"

@@ -128,16 +128,16 @@ def test_seen_is_what_the_camera_saw(ball_mesh, ball_photo) -> None:
 
 
 def test_a_plane_of_symmetry_shows_the_other_side(ball_mesh) -> None:
-    """Colours symmetric in z, a useless grey guess: behind, the mirrored photo is shown."""
-    paint = lambda p: waves(np.abs(p) * [1, 1, 1] * np.array([0, 0, 1]) + p * [1, 1, 0])  # noqa: E731
+    """Colours symmetric in x, a useless grey guess: on the hidden flank, the mirrored photo is shown."""
+    paint = lambda p: waves(np.abs(p) * np.array([1, 0, 0]) + p * [0, 1, 1])  # noqa: E731
     mesh, dense = ball_mesh
-    camera = Camera.orbit(256, np.radians(40), 0.0, 0.0, 1.6)
+    camera = Camera.orbit(256, np.radians(40), np.radians(50), 0.0, 1.6)
     grey = dense.with_(colors=np.full_like(dense.colors, 0.5))
     photo = traced(BALL, camera, paint)
-    behind = Camera.orbit(256, np.radians(40), np.pi, 0.0, 1.6)
+    behind = Camera.orbit(256, np.radians(40), np.radians(-50), 0.0, 1.6)
     truth = traced(BALL, behind, paint)
     plain = psnr(error(render(baked(mesh, grey, photo, texture="plain"), behind, "unlit"), truth, 0.4))
-    told = grey.with_(metadata={"mirror": ((0.0, 0.0, 2.0), 0.0)})
+    told = grey.with_(metadata={"mirror": ((2.0, 0.0, 0.0), 0.0)})
     result = baked(mesh, told, photo, texture="mirror")
     assert result.metadata["bake"]["hidden"]["mirrored"] > 0.2
     assert psnr(error(render(result, behind, "unlit"), truth, 0.4)) > max(30, plain + 10)

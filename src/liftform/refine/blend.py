@@ -22,7 +22,7 @@ _SHADES = 16
 #: Neighbours of a sample on the surface.
 _NEIGHBOURS = 8
 #: Share of the object's diagonal over which a correction dies away.
-_REACH = 0.12
+REACH = 0.12
 
 
 def encode(linear: NDArray[np.floating]) -> Floats:
@@ -102,8 +102,10 @@ def membrane(
     size: float,
     jumps: NDArray[np.floating] | None = None,
     towards: NDArray[np.floating] | None = None,
+    reach: float | FloatArray = REACH,
 ) -> FloatArray:
-    """A smooth field (N, 3) that equals ``difference`` where weight is 1 and dies away along the surface elsewhere.
+    """A smooth field (N, 3) that equals ``difference`` where weight is 1 and dies away along the surface elsewhere,
+    over ``reach`` (of all, or of each (N,)) times the size.
 
     towards (N, 3): what it fades to in place of 0. jumps (N, K, 3): what the field should rise from each linked sample
     to this one, so that patches laid side by side meet without a seam. Solves (L + diag(big weight) + decay) x =
@@ -120,12 +122,12 @@ def membrane(
     graph = 0.5 * (graph + graph.T)
     degree = np.asarray(graph.sum(1)).ravel()
     held = 50.0 * np.asarray(weight, np.float64) ** 2
-    decay = float(degree.mean()) / 4 * (links.step / (_REACH * size)) ** 2
+    decay = float(degree.mean()) / 4 * (links.step / (np.broadcast_to(reach, (count,)) * size)) ** 2
     diagonal = degree + held + decay
     system = (diags(diagonal) - graph).tocsr().astype(np.float32)
     wanted = held[:, None] * np.clip(difference, -_MOST, _MOST)
     if towards is not None:
-        wanted += decay * np.clip(towards, -_MOST, _MOST)
+        wanted += decay[:, None] * np.clip(towards, -_MOST, _MOST)
     if jumps is not None:
         flow = 0.5 * links.weight[..., None] * np.clip(jumps, -_MOST, _MOST)
         there = [np.bincount(links.near.ravel(), flow[..., k].ravel(), count) for k in range(3)]

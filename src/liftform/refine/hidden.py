@@ -28,6 +28,8 @@ Bools = NDArray[np.bool_]
 
 #: Blocks seen less than this are filled.
 _SEEN = 0.9
+#: Share of the diagonal over which the light of carried texture goes over to the guess's.
+_REACH = 0.04
 #: Shares of print that are worth a word.
 _SOME, _ALL = 0.005, 0.99
 #: Links weaker than this are not levelled; maps that differ by this many pixels of the sheet are torn.
@@ -82,24 +84,26 @@ class Hidden:
         planes = () if given is None else (judged(*given, dense, tree, sheet),)
         maps = found(search, [plane for plane in planes if not plane.refuted], kind)
         shown = _colors(sheet, maps, np.arange(len(base)), blocks.points, base)
-        torn, jumps = _jumps(sheet, maps, base, links, blocks.points)
-        light = (blend.encode(base) - shown).mean(1, keepdims=True).repeat(3, 1)  # the guess says how light it is there
+        seams = _Seams.of(sheet, maps, base, links, blocks.points)
+        # how light continued texture is, the guess says; a mirror image brings its own light
+        continued = maps.kind == CONTINUED
+        light = (blend.encode(base) - shown).mean(1, keepdims=True).repeat(3, 1) * continued[:, None]
+        reach = np.where(continued, _REACH, blend.REACH).astype(np.float32)
         difference = blend.encode(blocks.shown) - shown
-        field = blend.membrane(links, difference, blocks.known, observer.size, jumps, light)
+        field = blend.membrane(links, difference, blocks.known, observer.size, seams.jumps(links), light, reach)
         drawn = float(sheet.unique[sheet.known].mean()) if sheet.known.any() else 0.0
-        return cls(blocks, observer, base, maps, torn, field, gain, kind, planes, drawn)
+        return cls(blocks, observer, base, maps, seams.visible(field), field, gain, kind, planes, drawn)
 
     def at(self, chosen: Ints) -> FloatArray:
         """Linear colours (n, 3) of some texels."""
         both = self.blocks.interpolated(np.concatenate([self.base, self.field], 1), chosen)
         soft, correction = both[:, :3], both[:, 3:]
         own = self.blocks.of_texel[chosen]
-        whole = np.flatnonzero((self.maps.kind[own] != PLAIN) & ~self.torn[own])
-        points, _ = self.blocks.texels.surface(chosen[whole])
-        sharp = self._mapped(own[whole], points)
-        mixed = np.flatnonzero(self.torn[own])
-        soft[mixed] = self._mixed(chosen[mixed], soft[mixed])
-        soft[whole] = sharp
+        mixed = self.torn[own]
+        whole = np.flatnonzero((self.maps.kind[own] != PLAIN) & ~mixed)
+        soft[whole] = self._mapped(own[whole], self.blocks.texels.surface(chosen[whole])[0])
+        mixed = np.flatnonzero(mixed)
+        soft[mixed] = self._mixed(chosen[mixed], self.blocks.texels.surface(chosen[mixed])[0], soft[mixed])
         return blend.applied(soft, correction)
 
     def facts(self, weight: FloatArray) -> dict[str, Any]:
@@ -135,16 +139,22 @@ class Hidden:
         """Linear colours (n, 3) that the maps of blocks (n,) show at points (n, 3)."""
         return self.observer.through_window(self.maps.at(block, points))[:, :3]
 
-    def _mixed(self, chosen: Ints, guess: FloatArray) -> FloatArray:
-        """Colours (n, 3) of texels where pieces meet: cross-faded between what the blocks around show."""
-        points, _ = self.blocks.texels.surface(chosen)
-        out = 1e-6 * guess
-        total = np.full(len(chosen), 1e-6, np.float32)
+    def _mixed(self, chosen: Ints, points: FloatArray, guess: FloatArray) -> FloatArray:
+        """Colours (n, 3) of texels where pieces meet: their own block cross-faded with the next one."""
+        own = self.blocks.of_texel[chosen]
+        other, near, mine = own, np.zeros(len(own), np.float32), np.full(len(own), 1e-6, np.float32)
         for block, weight in self.blocks.around(chosen):
-            textured = (self.maps.kind[block] != PLAIN)[:, None]
-            out += weight[:, None] * np.where(textured, self._mapped(block, points), guess)
-            total += weight
-        return np.asarray(out / total[:, None], np.float32)
+            mine = np.where(block == own, weight + 1e-6, mine)
+            nearer = (block != own) & (weight > near)
+            other, near = np.where(nearer, block, other), np.where(nearer, weight, near)
+        share = (near / (near + mine))[:, None]
+        first, second = (self._shown(block, points, guess) for block in (own, other))
+        return first + share * (second - first)
+
+    def _shown(self, block: Ints, points: FloatArray, guess: FloatArray) -> FloatArray:
+        """Linear colours (n, 3) of points (n, 3) by the maps of blocks (n,); the guess (n, 3) where these are PLAIN."""
+        textured = (self.maps.kind[block] != PLAIN)[:, None]
+        return np.where(textured, self._mapped(block, points), guess)
 
 
 def _colors(sheet: Sheet, maps: Maps, which: Ints, points: FloatArray, guess: FloatArray) -> FloatArray:
@@ -156,31 +166,45 @@ def _colors(sheet: Sheet, maps: Maps, which: Ints, points: FloatArray, guess: Fl
     return np.asarray(out, np.float32)
 
 
-def _jumps(
-    sheet: Sheet, maps: Maps, base: FloatArray, links: blend.Links, points: FloatArray
-) -> tuple[Bools, FloatArray]:
-    """Blocks (B,) next to another piece, and what the correction must rise from each linked block to this one
-    (B, K, 3) for their textures to meet half-way.
+@dataclass(frozen=True)
+class _Seams:
+    """Linked blocks whose textures do not go over into each other: numbers (S,) of both, the place (S,) of the link in
+    ``Links.near[here]``, and the logarithmic step (S, 3) of the colour from here to there, half-way."""
 
-    Differences of light are levelled; where another material begins the edge stays.
-    """
-    out = np.zeros((*links.near.shape, 3), np.float32)
-    touched = (maps.kind[:, None] != PLAIN) | (maps.kind[links.near] != PLAIN)
-    here, slot = np.nonzero(touched & (links.weight > _LOOSE))
-    there = links.near[here, slot]
-    middle = 0.5 * (points[here] + points[there])
-    torn = np.abs(maps.at(here, middle) - maps.at(there, middle)).max(1) * max(sheet.known.shape) > _TORN_PX
-    torn |= (maps.kind[here] == PLAIN) != (maps.kind[there] == PLAIN)
-    here, there, slot, middle = here[torn], there[torn], slot[torn], middle[torn]
-    guess = 0.5 * (base[here] + base[there])
-    rise = _colors(sheet, maps, there, middle, guess) - _colors(sheet, maps, here, middle, guess)
-    bright = rise.mean(1, keepdims=True)
-    hue = np.linalg.norm(rise - bright, axis=1, keepdims=True)
-    edge = np.zeros(len(points), bool)
-    visible = np.abs(rise).max(1) > _VISIBLE
-    edge[here[visible]], edge[there[visible]] = True, True
-    out[here, slot] = rise * np.exp(-((hue / _OTHER_HUE) ** 2) - (bright / _OTHER_LIGHT) ** 2)
-    return edge, out
+    here: Ints
+    there: Ints
+    slot: Ints
+    step: FloatArray
+
+    @classmethod
+    def of(cls, sheet: Sheet, maps: Maps, base: FloatArray, links: blend.Links, points: FloatArray) -> _Seams:
+        """All seams between blocks at points (B, 3) with guessed linear colours (B, 3)."""
+        touched = (maps.kind[:, None] != PLAIN) | (maps.kind[links.near] != PLAIN)
+        here, slot = np.nonzero(touched & (links.weight > _LOOSE))
+        there = links.near[here, slot]
+        middle = 0.5 * (points[here] + points[there])
+        torn = np.abs(maps.at(here, middle) - maps.at(there, middle)).max(1) * max(sheet.known.shape) > _TORN_PX
+        torn |= (maps.kind[here] == PLAIN) != (maps.kind[there] == PLAIN)
+        here, there, slot, middle = here[torn], there[torn], slot[torn], middle[torn]
+        guess = 0.5 * (base[here] + base[there])
+        step = _colors(sheet, maps, there, middle, guess) - _colors(sheet, maps, here, middle, guess)
+        return cls(here, there, slot, step)
+
+    def jumps(self, links: blend.Links) -> FloatArray:
+        """What the correction must rise from each linked block to this one (B, K, 3) for their textures to meet
+        half-way. Differences of light are levelled; where another material begins the edge stays."""
+        out = np.zeros((*links.near.shape, 3), np.float32)
+        bright = self.step.mean(1, keepdims=True)
+        hue = np.linalg.norm(self.step - bright, axis=1, keepdims=True)
+        out[self.here, self.slot] = self.step * np.exp(-((hue / _OTHER_HUE) ** 2) - (bright / _OTHER_LIGHT) ** 2)
+        return out
+
+    def visible(self, field: FloatArray) -> Bools:
+        """Blocks (B,) at seams that the correction (B, 3) leaves visible."""
+        left = np.abs(self.step + field[self.there] - field[self.here]).max(1) > _VISIBLE
+        out = np.zeros(len(field), bool)
+        out[self.here[left]] = out[self.there[left]] = True
+        return out
 
 
 def _network_colors(

@@ -20,7 +20,7 @@ Ints = NDArray[np.integer]
 T = TypeVar("T")
 
 #: Guesses are worked out on blocks of texels, this many to a side of the texture.
-_BLOCKS = 170
+_BLOCKS = 128
 #: Texels worked on at once.
 _CHUNK = 1 << 16
 

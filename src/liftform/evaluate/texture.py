@@ -103,7 +103,7 @@ def _row(case: Case, file: Path, kinds: Sequence[Kind]) -> Row:
     from ..pipeline import Road
     from ..runtime import silent
 
-    road = Road.of(None, silent, {})
+    road = Road.of(None, silent, {"as_": "object"})
     capture = road.understand(road.load(case["image"]))
     dense = road._stage("clean", road.reconstruct(capture))
     mesh = road._stage("unwrap", road._stage("simplify", dense))

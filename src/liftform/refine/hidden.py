@@ -99,10 +99,10 @@ class Hidden:
         both = self.blocks.interpolated(np.concatenate([self.base, self.field], 1), chosen)
         soft, correction = both[:, :3], both[:, 3:]
         own = self.blocks.of_texel[chosen]
-        mixed = self.torn[own]
-        whole = np.flatnonzero((self.maps.kind[own] != PLAIN) & ~mixed)
+        torn = self.torn[own]
+        whole = np.flatnonzero((self.maps.kind[own] != PLAIN) & ~torn)
         soft[whole] = self._mapped(own[whole], self.blocks.texels.surface(chosen[whole])[0])
-        mixed = np.flatnonzero(mixed)
+        mixed = np.flatnonzero(torn)
         soft[mixed] = self._mixed(chosen[mixed], self.blocks.texels.surface(chosen[mixed])[0], soft[mixed])
         return blend.applied(soft, correction)
 

@@ -253,18 +253,19 @@ def test_a_full_disk_is_told_and_costs_nothing_but_the_checkpoint(
 
 
 def test_checkpoints_of_earlier_versions_go_on(tmp_path: Path) -> None:
-    """They were made by the unfused optimiser and did not count the steps of an unfinished line of the log."""
+    """They held one optimiser's state, unfused, and did not count the steps of an unfinished line of the log."""
     fit(net(), batches, loss, options(tmp_path, 3))
     state = checkpoints.read(tmp_path / "last.pt")
     assert state["counted"] == 1
     for key in ("counted", "skipped"):
         del state[key]
+    (state["optimiser"],) = state["optimiser"]
     for group in state["optimiser"]["param_groups"]:
         group["fused"], group["foreach"] = None, True
     checkpoints.write(state, tmp_path / "last.pt")
     rows = fit(net(), batches, loss, options(tmp_path, 4)).rows
     assert rows[1]["loss"] == pytest.approx(fit(net(), batches, loss, options(tmp_path / "new", 4)).rows[1]["loss"])
-    assert all(g["fused"] for g in checkpoints.read(tmp_path / "last.pt")["optimiser"]["param_groups"])
+    assert all(g["fused"] for g in checkpoints.read(tmp_path / "last.pt")["optimiser"][0]["param_groups"])
     checkpoints.slim(tmp_path / "last.pt", tmp_path / "slim" / "last.pt")
     with pytest.raises(UsageError, match="weights alone"):
         fit(net(), batches, loss, options(tmp_path / "slim", 9))

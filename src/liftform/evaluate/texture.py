@@ -33,6 +33,8 @@ SIZE_PX, BLUR_PX = 160, 4.0
 _SAME_SURFACE = 0.02
 #: Side in pixels of a tile on the picture.
 _TILE_PX = 112
+#: Fine contrast from which a photo counts as showing grain, and the most rows of the picture.
+_GRAIN, _ROWS = 0.06, 9
 #: What encloses the tables on a page.
 _MARKS = ("<!-- measured -->", "<!-- /measured -->")
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -223,7 +225,14 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
     """Means by kind, and every object's scores."""
     kinds = list(rows[0].scores) if rows else []
     head = ("hidden side", "PSNR (dB) ↑", "SSIM ↑", "gradients' distance ↓", "its median ↓", "border jump ↓")
-    mean = [(kind, *_summary([row.scores[kind] for row in rows])) for kind in kinds]
+    groups = {"all": list(rows), "with grain": [r for r in rows if _grain(r) > _GRAIN]}
+    groups["flat"] = [r for r in rows if _grain(r) <= _GRAIN]
+    mean = [
+        (f"{name} ({len(some)}): {kind}", *_summary([row.scores[kind] for row in some]))
+        for name, some in groups.items()
+        if some
+        for kind in kinds
+    ]
     each = [
         (row.name, *(f"{row.scores[k].psnr:.1f} / {row.scores[k].gradients:.2f}" for k in kinds), _shares(row))
         for row in rows
@@ -232,6 +241,11 @@ def grids(rows: Sequence[Row]) -> list[Grid]:
         Grid(f"Hidden sides of {len(rows)} objects", head, tuple(mean)),
         Grid("Object by object: PSNR (dB) / gradients' distance", ("object", *kinds, "filled by"), tuple(each)),
     ]
+
+
+def _grain(row: Row) -> float:
+    """Fine contrast of the photo, as the last kind noted it."""
+    return float(row.facts[list(row.facts)[-1]]["hidden"]["grain"])
 
 
 def _summary(scores: Sequence[Scores]) -> tuple[str, ...]:
@@ -254,13 +268,20 @@ def write_page(rows: Sequence[Row], path: str | Path, command: str) -> None:
 
 
 def write_strip(rows: Sequence[Row], path: str | Path) -> None:
-    """A picture of the rows: the truth (front, two hidden views), then the same hidden views by every kind."""
+    """A picture of some rows: the truth (front, two hidden views), then the same hidden views by every kind.
+
+    At most nine rows, evenly spread from where the last kind gains most detail over the first to where it loses most.
+    """
     from PIL import Image
 
     from ..preview import labelled
 
+    kinds = list(rows[0].scores)
+    first, last = kinds[0], kinds[-1]
+    order = sorted(rows, key=lambda row: row.scores[last].gradients / max(row.scores[first].gradients, 1e-9))
+    count = min(_ROWS, len(order))
     sheets = []
-    for row in rows:
+    for row in (order[i * (len(order) - 1) // max(count - 1, 1)] for i in range(count)):
         kinds = [kind for kind in row.scores for _ in range(2)]
         labels = ["truth, front", "truth, hidden", "", *(k if i % 2 == 0 else "" for i, k in enumerate(kinds))]
         tiles = [Image.fromarray(to_uint8(tile[..., :3])).resize((_TILE_PX, _TILE_PX)) for tile in row.tiles]

@@ -47,7 +47,8 @@ class Hidden:
     base (B, 3): linear colours guessed by the network, in the photo's light; maps: where blocks take texture from the
     photo instead; torn (B,): where pieces meet; field (B, 3): logarithmic correction that makes all pieces and the seen
     colours meet without a seam. gain (3,): logarithmic correction that brought the network's colours to the photo's.
-    planes: of symmetry, judged; drawn: share of the visible surface that is print.
+    planes: of symmetry, judged; drawn: share of the visible surface that is print;
+    grain: its fine contrast.
     """
 
     blocks: Blocks
@@ -60,6 +61,7 @@ class Hidden:
     kind: Kind
     planes: tuple[Plane, ...] = ()
     drawn: float = 0.0
+    grain: float = 0.0
 
     @classmethod
     def of(cls, blocks: Blocks, dense: Mesh, observer: Observer, kind: Kind) -> Hidden:
@@ -92,7 +94,7 @@ class Hidden:
         difference = blend.encode(blocks.shown) - shown
         field = blend.membrane(links, difference, blocks.known, observer.size, seams.jumps(links), light, reach)
         drawn = float(sheet.unique[sheet.known].mean()) if sheet.known.any() else 0.0
-        return cls(blocks, observer, base, maps, seams.visible(field), field, gain, kind, planes, drawn)
+        return cls(blocks, observer, base, maps, seams.visible(field), field, gain, kind, planes, drawn, sheet.grain())
 
     def at(self, chosen: Ints) -> FloatArray:
         """Linear colours (n, 3) of some texels."""
@@ -109,14 +111,20 @@ class Hidden:
     def facts(self, weight: FloatArray) -> dict[str, Any]:
         """What was decided: how (the option), shares of the whole surface mirrored, continued and guessed (with the
         share seen, by the texels' weight (N,), they make 1), print (share of the visible surface that is drawn nowhere
-        else and was not repeated), and why, in words."""
+        else and was not repeated), grain (fine contrast of what is seen), and why, in words."""
         texels, unseen = self.blocks.texels, 1 - weight
         filled = self.maps.kind[self.blocks.of_texel]
         shares = {
             name: round(texels.share(unseen * (filled == code)), 4)
             for name, code in (("mirrored", MIRRORED), ("continued", CONTINUED), ("guessed", PLAIN))
         }
-        return {"how": self.kind, **shares, "print": round(self.drawn, 4), "why": self._why(shares)}
+        return {
+            "how": self.kind,
+            **shares,
+            "print": round(self.drawn, 4),
+            "grain": round(self.grain, 4),
+            "why": self._why(shares),
+        }
 
     def _why(self, shares: dict[str, float]) -> str:
         words = []

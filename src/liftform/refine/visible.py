@@ -72,6 +72,17 @@ class Sheet:
         index = np.where(inside, y, 0).astype(np.intp) * width + np.where(inside, x, 0).astype(np.intp)
         return index, inside
 
+    def grain(self) -> float:
+        """Fine contrast (deviation of logarithmic brightness within 7 pixels) that 70 % of what is seen has."""
+        from scipy.ndimage import uniform_filter
+
+        if not self.known.any():
+            return 0.0
+        fine = _detail(blend.encode(self.color).astype(np.float32), self.known, 2.0).mean(-1)
+        share = np.maximum(uniform_filter(self.known.astype(np.float64), 7), 1e-6)
+        spread = np.maximum(uniform_filter(np.float64(fine) ** 2, 7), 0) / share
+        return float(np.sqrt(np.quantile(spread[self.known], 0.3)))
+
     def detail(self) -> FloatArray:
         """Logarithmic colours (h, w, 3) without their slow changes, 0 where unknown."""
         return _detail(blend.encode(self.color).astype(np.float32), self.known, 0.06 * max(self.known.shape))

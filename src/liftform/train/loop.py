@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ..errors import DivergedError, OutputError, TerminatedError, UsageError
 from ..recipe import option
-from . import checkpoints, memory, ranks, replay
+from . import checkpoints, memory, muon, ranks, replay
 from .curves import draw_curve, write_log
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class LoopOptions:
     minutes: float = option(0.0, "wall-clock budget in minutes, over all resumed parts (0: none)", low=0)
     max_steps: int = option(0, "budget in optimiser steps (0: none)", low=0)
     lr: float = option(1e-3, "peak learning rate", low=0)
-    weight_decay: float = option(0.02, "AdamW decay of matrices and kernels; biases and norms have none", low=0)
+    optimiser: str = option("muon", "muon (matrices and kernels inside the network; AdamW for the rest) or adamw")
+    weight_decay: float = option(0.02, "decay of matrices and kernels; biases and norms have none", low=0)
     warmup_steps: int = option(200, "steps of linear warm-up", low=0)
     final_lr: float = option(0.0, "learning rate at the end, as a share of the peak", low=0, high=1)
     decay: float = option(1.0, "last share of the budget over which the rate falls; held before", low=0, high=1)
@@ -174,9 +175,7 @@ class _Run:
         self.model = model.to(self.device).train()
         self.losses = ranks.together(ranks.Losses(model, loss_fn), self.device)
         self.average = copy.deepcopy(model).eval().requires_grad_(False) if options.ema > 0 else None
-        # One fused kernel for all weights: half the time of the default on a CPU too.
-        groups = _groups(model, options.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), fused=True)
+        self.optimisers = _optimisers(model, options)
         self.progress = Progress()
         self.sums: dict[str, float | Tensor] = {}
         self.counted = self.skipped = self.bad = 0
@@ -192,17 +191,18 @@ class _Run:
 
     def advance(self, batch: Batch, signals: _Signals) -> None:
         """One optimiser step, and the clock."""
-        for group in self.optimiser.param_groups:
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = learning_rate(self.progress, self.options)
         batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
         before = replay.Before.of(self.buffers)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         with precision(self.options.precision, self.device):
             losses = self.losses(batch)
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
         if bool(torch.isfinite(norm)):
-            self.optimiser.step()
+            for optimiser in self.optimisers:
+                optimiser.step()
             self._average()
             self._count(losses)
             self.bad = 0
@@ -293,7 +293,7 @@ class _Run:
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": [optimiser.state_dict() for optimiser in self.optimisers],
             "random": torch.get_rng_state(),
             "step": self.progress.step,
             "seconds": self.progress.seconds,
@@ -314,11 +314,17 @@ class _Run:
         """Go on from a checkpoint. Raises UsageError for one that holds weights alone."""
         if "optimiser" not in state:
             raise UsageError(f"{where}: weights alone, not a run to go on with", "give it as init, under another name")
+        # A checkpoint of an earlier version holds the state of AdamW alone.
+        saved = state["optimiser"] if isinstance(state["optimiser"], list) else [state["optimiser"]]
+        if len(saved) != len(self.optimisers):
+            hint = "set loop.optimiser as it was, or give the checkpoint as init of a new run"
+            raise UsageError(f"{where}: begun with another optimiser than {self.options.optimiser}", hint)
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"] or state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        for group in self.optimiser.param_groups:
+        for optimiser, its in zip(self.optimisers, saved, strict=True):
+            optimiser.load_state_dict(its)
+        for group in self.optimisers[0].param_groups:
             group["fused"], group["foreach"] = True, None  # whatever the run was begun with
         torch.set_rng_state(state["random"].cpu())
         self.progress = Progress(state["step"], state["seconds"], list(state["rows"]))
@@ -327,12 +333,20 @@ class _Run:
         self.skipped = state.get("skipped", 0)
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+def _optimisers(model: nn.Module, options: LoopOptions) -> list[torch.optim.Optimizer]:
+    """AdamW for all or for what Muon leaves; then Muon. Raises UsageError for any other name."""
+    if options.optimiser not in ("muon", "adamw"):
+        raise UsageError(f"unknown optimiser {options.optimiser!r}", "use muon or adamw")
+    inner = muon.hidden(model) if options.optimiser == "muon" else []
+    known = {id(p) for p in inner}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    groups = [
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    # One fused kernel for all weights: half the time of the default on a CPU too.
+    adam = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), fused=True)
+    return [adam, muon.Muon(inner, options.lr, options.weight_decay)] if inner else [adam]
 
 
 def precision(name: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:

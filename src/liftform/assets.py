@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,26 @@ from .errors import InputError
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
 
+#: Textures of a material -> their numbers of channels (0: no axis of channels).
+_CHANNELS = {
+    "base_color_texture": (3, 4),
+    "normal_texture": (3,),
+    "occlusion_texture": (0,),
+    "roughness_texture": (0,),
+    "metallic_texture": (0,),
+    "emissive_texture": (3,),
+}
+
 
 @dataclass(frozen=True)
 class Material:
     """Metallic-roughness material (glTF 2.0).
 
-    base_color_texture: (H, W, 3) uint8, sRGB-encoded, or None. base_color: linear RGBA factor in [0, 1].
+    base_color_texture: (H, W, 3 or 4) uint8, sRGB-encoded (alpha as it is), or None. base_color: linear RGBA factor in
+    [0, 1]. normal_texture: (H, W, 3) uint8, tangent space, +Y up along V upwards. occlusion_texture,
+    roughness_texture, metallic_texture: (H, W) uint8, linear; the last two are multiplied by the factors.
+    emissive: linear RGB factor; emissive_texture: (H, W, 3) uint8, sRGB-encoded.
+    alpha_mode: opaque, mask (transparent below alpha_cutoff) or blend.
     """
 
     base_color_texture: NDArray[np.uint8] | None = None
@@ -27,6 +41,20 @@ class Material:
     roughness: float = 0.9
     double_sided: bool = False
     name: str = "material"
+    normal_texture: NDArray[np.uint8] | None = None
+    occlusion_texture: NDArray[np.uint8] | None = None
+    roughness_texture: NDArray[np.uint8] | None = None
+    metallic_texture: NDArray[np.uint8] | None = None
+    emissive: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    emissive_texture: NDArray[np.uint8] | None = None
+    alpha_mode: Literal["opaque", "mask", "blend"] = "opaque"
+    alpha_cutoff: float = 0.5
+
+    @property
+    def textures(self) -> dict[str, NDArray[np.uint8]]:
+        """The textures that are there, by the name of their field."""
+        fields = {name: getattr(self, name) for name in _CHANNELS}
+        return {name: texture for name, texture in fields.items() if texture is not None}
 
 
 @dataclass(frozen=True)
@@ -39,6 +67,9 @@ class Mesh:
     seen (V,) float32 in [0, 1], or None: 1 where the picture showed the surface, 0 where it was invented.
     confidence (V,) float32 in [0, 1], or None: of a finished mesh, the probability that the true surface lies within
     5 % of the longest side (see refine.trust); of a dense one, a preliminary measure of the network's agreement.
+    material: of all faces. A mesh of several materials has ``materials`` and face_material (F,) int32, their index for
+    every face, and no ``material``. quads: faces 2k and 2k + 1, for k < quads, are the halves (a, b, c) and (a, c, d)
+    of the quadrilateral (a, b, c, d); all later faces are triangles.
     """
 
     vertices: FloatArray
@@ -51,6 +82,20 @@ class Mesh:
     material: Material | None = None
     name: str = "object"
     metadata: dict[str, Any] = field(default_factory=dict)
+    materials: tuple[Material, ...] = ()
+    face_material: IntArray | None = None
+    quads: int = 0
+
+    @property
+    def all_materials(self) -> tuple[Material, ...]:
+        """Every material, one or several; () without."""
+        return (self.material,) if self.material is not None else self.materials
+
+    @property
+    def polygons(self) -> tuple[IntArray, IntArray]:
+        """The quadrilaterals (Q, 4) and the remaining triangles (T, 3)."""
+        pairs = self.faces[: 2 * self.quads].reshape(-1, 6)
+        return np.ascontiguousarray(pairs[:, [0, 1, 2, 5]]), self.faces[2 * self.quads :]
 
     def with_(self, **changes: Any) -> Mesh:
         """A copy with some fields replaced."""
@@ -86,8 +131,37 @@ class Mesh:
             value = getattr(self, name)
             if value is not None:
                 _check(value.shape == (len(v),) and value.dtype == np.float32, f"{name} must be (V,) float32")
-        if self.material is not None and self.material.base_color_texture is not None:
-            _check(self.uv is not None, "a textured mesh needs uv")
+        for material in self.all_materials:
+            _check_textures(material)
+            _check(not material.textures or self.uv is not None, "a textured mesh needs uv")
+        self._check_parts()
+        return self
+
+    def _check_parts(self) -> None:
+        """Several materials and quadrilaterals."""
+        index, count = self.face_material, len(self.materials)
+        _check((index is None) == (count == 0), "materials and face_material come together")
+        if index is not None:
+            _check(self.material is None, "a mesh has one material or several, not both")
+            _check(index.shape == (len(self.faces),) and index.dtype == np.int32, "face_material must be (F,) int32")
+            _check(bool((index >= 0).all() and (index < count).all()), "face_material must index materials")
+        _check(0 <= 2 * self.quads <= len(self.faces), "quads must be pairs of faces")
+        pairs = self.faces[: 2 * self.quads].reshape(-1, 6)
+        _check(bool((pairs[:, [0, 2]] == pairs[:, [3, 4]]).all()), "halves of a quad must share their diagonal")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A mesh with what belongs to it: coarser levels of detail, finest first, and convex parts for collisions."""
+
+    mesh: Mesh
+    levels: tuple[Mesh, ...] = ()
+    collision: tuple[Mesh, ...] = ()
+
+    def validate(self) -> Model:
+        """Return self, or raise InputError naming the first broken promise of any part."""
+        for mesh in (self.mesh, *self.levels, *self.collision):
+            mesh.validate()
         return self
 
 
@@ -109,6 +183,14 @@ class PointCloud:
             value = getattr(self, name)
             _check(value is None or value.shape == p.shape, f"{name} must be (N, 3)")
         return self
+
+
+def _check_textures(material: Material) -> None:
+    """Shapes and types of every texture."""
+    for name, texture in material.textures.items():
+        channels = texture.shape[2] if texture.ndim == 3 else 0
+        right = texture.ndim in (2, 3) and channels in _CHANNELS[name] and texture.dtype == np.uint8 and texture.size
+        _check(bool(right), f"{name} must be uint8 with {' or '.join(map(str, _CHANNELS[name]))} channels")
 
 
 def _check(ok: bool, message: str) -> None:

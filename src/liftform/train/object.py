@@ -5,12 +5,13 @@ liftform train object --recipe training/object.toml
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from .. import recipe as recipes
 from ..errors import InputNotFoundError
 from ..recipe import option
-from ..zoo.object_net import ObjectNet, camera_from_upright, sample, upright_from_camera
+from ..zoo.object_net import Encoding, ObjectNet, camera_from_upright, sample, upright_from_camera
 from . import losses
 from .corpus import KITS
 from .data import DataOptions
@@ -52,6 +53,13 @@ class ObjectOptions:
     late_size: int = option(128, "picture size from late_step on, and of the exported network", low=32)
     late_step: int = option(3500, "step at which pictures grow to late_size", low=0)
     rescan_steps: int = option(400, "steps between looks for new shards (0: never)", low=0)
+    weighting: Literal["origins", "families", "even"] = option(
+        "origins", "how often an object is drawn: by origin and family, by family, or all alike"
+    )
+    mirror: bool = option(True, "look at a point's mirror image too (off: only to see what it is worth)")
+    sign_weight: float = option(1.5, "weight of the sign of the field", low=0)
+    depth_weight: float = option(3.0, "weight of the visible depth", low=0)
+    normals_weight: float = option(0.2, "weight of the visible normals", low=0)
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,8 @@ class Corpus:
     that a corpus larger than memory works, and processes on one machine share what is cached.
     """
 
-    def __init__(self, folder: Path, held_out: bool) -> None:
-        self.folder, self.held_out = folder, held_out
+    def __init__(self, folder: Path, held_out: bool, weighting: str = "origins") -> None:
+        self.folder, self.held_out, self.weighting = folder, held_out, weighting
         self.known: set[str] = set()
         self.keys: set[str] = set()
         self.places: list[tuple[Shard, int]] = []
@@ -110,7 +118,7 @@ class Corpus:
             if path.name not in self.known:
                 self.known.add(path.name)
                 self._take(Shard(path))
-        self.weights = _weights(self.origins)
+        self.weights = _weights(self.origins, self.weighting)
 
     def _take(self, shard: Shard) -> None:
         for number, key in enumerate(shard.keys):
@@ -131,13 +139,13 @@ def origin(source: str) -> str:
     return "kits" if source in KITS else "furniture" if "sweethome" in source else "others"
 
 
-def _weights(origins: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+def _weights(origins: Sequence[tuple[str, str]], weighting: str = "origins") -> NDArray[np.float64]:
     """Draw probability of each object from its (family, source): SHARES between origins, inside one by the square root
-    of the family's size."""
+    of the family's size; or by the latter alone ("families"); or all alike ("even")."""
     families = Counter(family for family, _ in origins)
-    raw = np.array([families[family] ** -0.5 for family, _ in origins])
+    raw = np.array([1.0 if weighting == "even" else families[family] ** -0.5 for family, _ in origins])
     groups = np.array([origin(source) for _, source in origins])
-    for name, share in SHARES.items():
+    for name, share in SHARES.items() if weighting == "origins" else ():
         raw[groups == name] *= share / max(raw[groups == name].sum(), 1e-9)
     return np.asarray(raw / raw.sum(), np.float64)
 
@@ -296,13 +304,15 @@ def _mixed(x: Tensor, share: Tensor, other: Callable[[Tensor], Tensor]) -> Tenso
     return x
 
 
-def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+def loss_fn(model: nn.Module, batch: Batch, options: ObjectOptions | None = None) -> dict[str, Tensor]:
     """All losses of one batch. Points are placed by the network's own elevation, as they will be at inference."""
     assert isinstance(model, ObjectNet)
+    options = options or ObjectOptions()
     encoding = model.encode(batch["image"])
     elevation = encoding.camera[:, 0].detach()
     q = camera_from_upright(batch["points"], batch["elevation"])
-    out = model.query(encoding, batch["alpha"], q, batch["tan_half"], elevation)
+    asked = encoding if options.mirror else _without_mirror(encoding)
+    out = model.query(asked, batch["alpha"], q, batch["tan_half"], elevation)
     signed = batch["distance"].shape[1]
     pixel = q[:, :signed, :2] / (q[:, :signed, 2:] * batch["tan_half"][:, None, None] + 0.6).clamp_min(0.03)
     cover = sample(F.max_pool2d(batch["alpha"], 5, 1, 2), pixel[:, :, None])[..., 0]
@@ -312,8 +322,8 @@ def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     plane, trust = losses.mirror_losses(encoding, batch["plane_normal"], batch["plane_offset"], batch["symmetric"])
     on_surface = out[:, signed:]
     colour = (on_surface[..., 1:].sigmoid() - batch["colours"]).abs().mean() + 0.3 * on_surface[..., 0].abs().mean()
-    total = 3 * l1 + 1.5 * sign + 3 * depth + 0.2 * normals + elevation_error + 0.3 * fov_error
-    total = total + 0.15 * plane + 0.1 * trust + 0.5 * colour
+    total = 3 * l1 + options.sign_weight * sign + options.depth_weight * depth + options.normals_weight * normals
+    total = total + elevation_error + 0.3 * fov_error + 0.15 * plane + 0.1 * trust + 0.5 * colour
     return {
         "loss": total,
         "field": l1,
@@ -328,14 +338,22 @@ def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     }
 
 
+def _without_mirror(encoding: Encoding) -> Encoding:
+    """The same, with a plane so far away, and so little trusted, that nothing is to be seen in it."""
+    nowhere = torch.tensor([1.0, 0.0, 10.0, -20.0]).to(encoding.mirror)
+    return encoding._replace(mirror=nowhere.expand_as(encoding.mirror))
+
+
 @torch.no_grad()
-def validate(model: nn.Module, held_out: list[Batch]) -> dict[str, float]:
-    """Mean losses on held-out families, and the intersection over union of what is inside at random points."""
+def validate(model: nn.Module, held_out: list[Batch], mirror: bool = True) -> dict[str, float]:
+    """Mean losses (of the default weights) on held-out families, and the intersection over union of what is inside at
+    random points."""
     assert isinstance(model, ObjectNet)
     sums: Counter[str] = Counter()
     for batch in held_out:
-        values = {k: float(v) for k, v in loss_fn(model, batch).items()}
+        values = {k: float(v) for k, v in loss_fn(model, batch, ObjectOptions(mirror=mirror)).items()}
         encoding = model.encode(batch["image"])
+        encoding = encoding if mirror else _without_mirror(encoding)
         q = camera_from_upright(batch["points"], batch["elevation"])[:, : batch["distance"].shape[1]]
         guess = model.query(encoding, batch["alpha"], q, batch["tan_half"], encoding.camera[:, 0])[..., 0] < 0
         truth = batch["distance"] < 0
@@ -350,14 +368,14 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     options, loop = recipe.object, recipe.loop
     torch.set_num_threads(recipe.threads)
     join(loop.device)
-    corpus = Corpus(options.shards, held_out=False)
+    corpus = Corpus(options.shards, held_out=False, weighting=options.weighting)
     held = Corpus(options.shards, held_out=True)
     source = batches(held, options, 0, augment=False)
     fixed = [next(source) for _ in range(6)]
     log(f"{len(corpus)} objects to train on, {len(held)} held out")
 
     def on_checkpoint(model: nn.Module, step: int) -> dict[str, float]:
-        scores = validate(model, fixed)
+        scores = validate(model, fixed, options.mirror)
         look(cast(ObjectNet, model), fixed[0], loop.checkpoint.with_name("look.png"))
         log(f"step {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         return scores
@@ -366,4 +384,5 @@ def train_object(recipe: ObjectRecipe, log: Any = print) -> Progress:
     model = ObjectNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.init is not None:
         log(f"{warm(model, recipe.init)} tensors from {recipe.init}")
-    return fit(model, lambda step: batches(corpus, options, step), loss_fn, loop, on_checkpoint)
+    losses_of = functools.partial(loss_fn, options=options)
+    return fit(model, lambda step: batches(corpus, options, step), losses_of, loop, on_checkpoint)

@@ -8,7 +8,8 @@ from synthetic import box
 
 from liftform.errors import UsageError
 from liftform.recipe import build
-from liftform.refine.scale import ScaleOptions, scale
+from liftform.refine.scale import ResizeOptions, ScaleOptions, resize, scale
+from liftform.refine.typical import TABLE, typical
 from liftform.runtime import Runtime
 
 MESH = box((0.2, 0.5, 0.3), centre=(0.1, -0.2, 0.4))
@@ -44,3 +45,76 @@ def test_doubled_vertices_stay_together() -> None:
 def test_a_height_must_be_positive(height: float) -> None:
     with pytest.raises(UsageError):
         build(ScaleOptions, {"height_m": height}, "scale")
+
+
+def test_width_and_longest_decide_too() -> None:
+    assert scale(ScaleOptions(width_m=0.4), Runtime())(MESH).metadata["scale"]["factor"] == pytest.approx(2)
+    longest = scale(ScaleOptions(longest_m=0.4), Runtime())(MESH)
+    assert np.ptp(longest.vertices[:, 1]) == pytest.approx(0.4)
+    assert longest.metadata["scale"]["from"] == "given longest side"
+
+
+def test_several_sizes_must_agree() -> None:
+    agreed = scale(ScaleOptions(height_m=1.0, width_m=0.4), Runtime())(MESH)
+    assert agreed.metadata["scale"]["from"] == "given height and width"
+    with pytest.raises(UsageError, match=r"--height 1 m and --width 80 cm do not agree: .* width 40 cm"):
+        scale(ScaleOptions(height_m=1.0, width_m=0.8), Runtime())(MESH)
+    with pytest.raises(UsageError, match="flat"):
+        scale(ScaleOptions(height_m=1.0), Runtime())(MESH.with_(vertices=MESH.vertices * np.float32([1, 0, 1])))
+
+
+def test_a_usual_size_is_a_guess_and_yields_to_a_given_one() -> None:
+    guess = scale(ScaleOptions(like="Chairs"), Runtime())(MESH)
+    assert guess.metadata["scale"]["unit"] == "guessed metre"
+    assert guess.metadata["scale"]["from"] == "category guess: chair"
+    assert np.ptp(guess.vertices[:, 1]) == pytest.approx(TABLE["chair"].size_m)
+    given = scale(ScaleOptions(height_m=45.0, like="chair"), Runtime())(MESH).metadata["scale"]
+    assert given["unit"] == "metre"
+    assert "far from usual" in given["note"]
+    with pytest.raises(UsageError, match="did you mean 'chair'"):
+        scale(ScaleOptions(like="chiar"), Runtime())
+
+
+def test_a_reference_beats_a_guess_and_yields_to_a_given_size() -> None:
+    marked = MESH.with_(metadata={"reference": {"kind": "card", "factor": 0.3, "error": 0.02}})
+    measured = scale(ScaleOptions(like="chair"), Runtime())(marked).metadata["scale"]
+    assert (measured["unit"], measured["from"], measured["error"]) == ("metre", "card", 0.02)
+    given = scale(ScaleOptions(height_m=0.6), Runtime())(marked).metadata["scale"]
+    assert given["from"] == "given height"
+    assert "the card in the picture says 0.25 times that" in given["note"]
+
+
+class TestResize:
+    """Meshes from files: nothing happens unless it was asked for."""
+
+    def test_untouched(self) -> None:
+        mesh = resize(ResizeOptions(), Runtime())(MESH)
+        assert np.array_equal(mesh.vertices, MESH.vertices)
+        assert mesh.metadata["scale"]["unit"] == "unknown"
+
+    def test_the_files_unit(self) -> None:
+        mesh = resize(ResizeOptions(unit="mm"), Runtime())(MESH)
+        assert np.allclose(mesh.vertices, MESH.vertices / 1000, rtol=1e-6)
+        assert (mesh.metadata["scale"]["unit"], mesh.metadata["scale"]["from"]) == ("metre", "given unit")
+        with pytest.raises(UsageError, match="unknown unit 'xx'"):
+            resize(ResizeOptions(unit="xx"), Runtime())
+
+    def test_our_own_files_keep_their_unit(self) -> None:
+        again = resize(ResizeOptions(like="chair"), Runtime())(scale(ScaleOptions(0.45), Runtime())(MESH))
+        assert again.metadata["scale"]["from"] == "file"
+        assert np.ptp(again.vertices[:, 1]) == pytest.approx(0.45)
+
+    def test_a_given_size(self) -> None:
+        mesh = resize(ResizeOptions(longest_m=3.0), Runtime())(MESH)
+        assert np.ptp(mesh.vertices[:, 1]) == pytest.approx(3.0)
+
+
+def test_every_usual_size_is_plausible() -> None:
+    assert len(TABLE) >= 80
+    assert all(0.05 < row.size_m < 40 and 0 < row.spread < 1 for row in TABLE.values())
+    assert {typical(word).name for word in ("couch", "Office-Chair", "glasses", "boxes")} == {
+        "sofa",
+        "chair",
+        "cup",
+        "box",
+    }

@@ -17,13 +17,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import InputNotFoundError, UsageError
+from .lengths import metres
 
 T = TypeVar("T")
 
 
-def option(default: Any, help: str, keyword: str = "", low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with a help line, a flat ``keyword`` (the ``--flag`` without dashes) and an allowed range."""
-    return dataclasses.field(default=default, metadata={"help": help, "keyword": keyword, "low": low, "high": high})
+def option(
+    default: Any,
+    help: str,
+    keyword: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    length: bool = False,
+) -> Any:
+    """A dataclass field with a help line, a flat ``keyword`` (the ``--flag`` without dashes) and an allowed range.
+
+    length: a number in metres that may also be written with its unit, "45cm" or "1ft6in".
+    """
+    known = {"help": help, "keyword": keyword, "low": low, "high": high, "length": length}
+    return dataclasses.field(default=default, metadata=known)
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -79,7 +91,9 @@ def suggest(wrong: str, known: list[str]) -> str:
 
 
 def _converted(value: Any, hint: Any, field: dataclasses.Field[Any], where: str) -> Any:
-    """``value`` as the field's type: int for float, list for tuple, str for Path; else UsageError."""
+    """``value`` as the field's type: int for float, list for tuple, str for Path, text for length; else UsageError."""
+    if field.metadata.get("length") and isinstance(value, str):
+        value = _metres(value, where)
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union  # with a Literal, the latter
     allowed = typing.get_args(hint) if union else (hint,)
     for kind in allowed:
@@ -89,6 +103,13 @@ def _converted(value: Any, hint: Any, field: dataclasses.Field[Any], where: str)
             return converted
     names = " or ".join(_named(kind) for kind in allowed)
     raise UsageError(f"{where} must be {names}, not {value!r}", field.metadata.get("help", ""))
+
+
+def _metres(text: str, where: str) -> float:
+    try:
+        return metres(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", error.hint) from None
 
 
 def _named(kind: Any) -> str:

@@ -77,6 +77,8 @@ def _add_flag(group: Any, word: str, hint: Any, field: dataclasses.Field[Any]) -
         settings["action"] = argparse.BooleanOptionalAction
     elif typing.get_origin(kinds[0]) is typing.Literal:
         settings["choices"] = typing.get_args(kinds[0])
+    elif field.metadata.get("length"):
+        settings["metavar"] = "LENGTH"
     else:
         settings["metavar"] = _metavar(kinds)
         settings["type"] = lambda text: _value(text, kinds)

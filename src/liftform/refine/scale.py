@@ -1,4 +1,4 @@
-"""Mesh -> Mesh in its final place: on the floor y = 0, centred in x and z, of real height where it is known."""
+"""Mesh -> Mesh in its final place and size: real where it is known, guessed where asked, never silently."""
 
 from __future__ import annotations
 
@@ -11,58 +11,222 @@ from numpy.typing import NDArray
 
 from ..assets import Mesh
 from ..errors import UsageError
+from ..lengths import shown, unit
 from ..recipe import option
 from ..runtime import Runtime
+from .typical import typical
+
+Extent = NDArray[np.float64]
+
+#: Sizes given together must ask for the same factor up to this share.
+AGREE = 0.02
+#: What a size in the picture's reference may differ from a given one before it is remarked.
+_REMARK = 0.15
 
 
 @dataclass(frozen=True)
-class ScaleOptions:
-    """Real size of the object, or of the scene."""
+class SizeOptions:
+    """Real size. Lengths in metres, or with their unit: "45cm", "18in", "1ft6in"."""
 
-    height_m: float | None = option(None, "real height of the object or scene in metres", "height", 1e-6, 1e6)
-    distance_m: float | None = option(
-        None, "real distance in metres from the camera to the middle of a scene's picture", "distance", 1e-6, 1e6
+    height_m: float | None = option(
+        None,
+        "real height of the object or scene: 45cm, 18in, 1ft6in; a bare number is metres",
+        "height",
+        1e-6,
+        1e6,
+        True,
+    )
+    width_m: float | None = option(
+        None, "real width (left to right, seen from the front), instead of the height", "width", 1e-6, 1e6, True
+    )
+    longest_m: float | None = option(
+        None, "real length of the longest of the three sides, instead of the height", "longest", 1e-6, 1e6, True
+    )
+    like: str | None = option(
+        None, "kind of thing, such as chair: its usual size is taken as a guess where no real one is known", "like"
     )
 
 
-def scale(options: ScaleOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
-    """Refiner: lowest point at y = 0, bounding box centred in x and z; ``height_m`` high, else longest side 1 unit.
+@dataclass(frozen=True)
+class ScaleOptions(SizeOptions):
+    """Real size of the object, or of the scene."""
 
-    A scene (metadata["kind"]) stands with its floor, where one was found, at y = 0. Without a given height or distance
-    it keeps the size its depth says: metres if that is metric, "guessed metre" if it is relative.
-    metadata["scale"] = {"unit": "metre", "guessed metre" or "unknown", "factor", "size": [x, y, z]};
-    metadata["asset_from_view"] is the 4x4 matrix (nested lists) with p_asset = M p_view, by which the picture's camera
-    can follow (Camera.moved). Raises UsageError when a distance is given for an object.
+    distance_m: float | None = option(
+        None, "real distance from the camera to the middle of a scene's picture", "distance", 1e-6, 1e6, True
+    )
+
+
+@dataclass(frozen=True)
+class ResizeOptions(SizeOptions):
+    """Real size of a mesh from a file."""
+
+    unit: str | None = option(None, "what one unit of the file's coordinates is: mm, cm, m, in, ft", "unit")
+
+
+@dataclass(frozen=True)
+class Size:
+    """What to multiply by, the unit that comes of it ("metre", "guessed metre", "unknown"), and who says so.
+
+    error: expected relative error of the factor, or None where a given size leaves none or nothing is known.
     """
+
+    factor: float
+    unit: str
+    origin: str
+    error: float | None = None
+    note: str = ""
+
+    def facts(self, vertices: NDArray[np.float32]) -> dict[str, Any]:
+        """metadata["scale"]."""
+        found: dict[str, Any] = {"unit": self.unit, "factor": float(self.factor), "from": self.origin}
+        found["size"] = [round(float(x), 6) for x in np.ptp(vertices, axis=0)]
+        if self.error is not None:
+            found["error"] = round(self.error, 4)
+        return found | ({"note": self.note} if self.note else {})
+
+
+def scale(options: ScaleOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
+    """Refiner: lowest point at y = 0, bounding box centred in x and z; of the size that is known best.
+
+    In this order: a given height, width, longest side or distance; a reference in the picture (metadata["reference"],
+    see refine.reference); for a scene, what its depth says; the usual size of what it is ``like``; else the longest
+    side is 1 unit. A scene (metadata["kind"]) stands with its floor, where one was found, at y = 0.
+
+    metadata["scale"] = {"unit": "metre", "guessed metre" or "unknown", "factor", "from": "given height", "marker", ...,
+    "size": [x, y, z], "error": expected relative error, where there is one, "note"};
+    metadata["asset_from_view"] is the 4x4 matrix (nested lists) with p_asset = M p_view, by which the picture's camera
+    can follow (Camera.moved). Raises UsageError when given sizes disagree, a distance is given for an object, or the
+    kind of thing is unknown.
+    """
+    if options.like is not None:
+        typical(options.like)  # an unknown kind is refused before any work
 
     def run(mesh: Mesh) -> Mesh:
         low, high = mesh.bounds.astype(np.float64)
-        factor, unit = _factor(mesh, high - low, options)
+        size = _of_picture(mesh, high - low, options)
         floor = mesh.metadata.get("floor", low[1])
         origin = np.array([(low[0] + high[0]) / 2, floor, (low[2] + high[2]) / 2])
-        vertices = ((mesh.vertices.astype(np.float64) - origin) * factor).astype(np.float32)
-        matrix = np.diag([factor, factor, factor, 1.0])
-        matrix[:3, 3] = -origin * factor
-        facts: dict[str, Any] = {
-            "unit": unit,
-            "factor": float(factor),
-            "size": [round(float(x), 6) for x in np.ptp(vertices, axis=0)],
-        }
-        return mesh.with_(
-            vertices=vertices, metadata={**mesh.metadata, "scale": facts, "asset_from_view": matrix.tolist()}
-        )
+        vertices = ((mesh.vertices.astype(np.float64) - origin) * size.factor).astype(np.float32)
+        matrix = np.diag([size.factor] * 3 + [1.0])
+        matrix[:3, 3] = -origin * size.factor
+        metadata = {**mesh.metadata, "scale": size.facts(vertices), "asset_from_view": matrix.tolist()}
+        return mesh.with_(vertices=vertices, metadata=metadata)
 
     return run
 
 
-def _factor(mesh: Mesh, extent: NDArray[np.float64], options: ScaleOptions) -> tuple[float, str]:
-    """What to multiply by, and the unit that comes of it."""
+def resize(options: ResizeOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
+    """Refiner for a mesh from a file: its size changes about the origin, and only where one was asked for.
+
+    A given size or the usual one of what it is ``like`` decides; then ``unit``, which turns the file's coordinates into
+    metres; else coordinates and unit stay as the file has them. metadata["scale"] as of ``scale``, with "from": "file"
+    for what stayed. Raises UsageError as ``scale`` does, and for an unknown unit.
+    """
+    known = None if options.unit is None else unit(options.unit)
+    if options.like is not None:
+        typical(options.like)
+
+    def run(mesh: Mesh) -> Mesh:
+        extent = np.ptp(mesh.bounds.astype(np.float64), axis=0)
+        size = _given(extent, options)
+        if size is None and known is not None:
+            size = Size(known, "metre", "given unit", note=f"the file's unit is {options.unit}")
+        size = size or _of_file(mesh) or _usual(extent, options) or Size(1.0, "unknown", "nothing")
+        vertices = (
+            (mesh.vertices.astype(np.float64) * size.factor).astype(np.float32) if size.factor != 1 else mesh.vertices
+        )
+        return mesh.with_(vertices=vertices, metadata={**mesh.metadata, "scale": size.facts(vertices)})
+
+    return run
+
+
+def _of_picture(mesh: Mesh, extent: Extent, options: ScaleOptions) -> Size:
     scene = mesh.metadata.get("kind") == "scene"
-    if options.distance_m is not None:
-        if not scene:
-            raise UsageError("--distance is for scenes", "give the object's --height")
-        return options.distance_m / mesh.metadata["middle"], "metre"
-    if options.height_m is not None and extent[1] > 0:
-        return options.height_m / float(extent[1]), "metre"
-    known = {"metric": "metre", "relative": "guessed metre"}.get(mesh.metadata.get("depth_scale", ""))
-    return (1.0, known) if scene and known else (1.0 / float(extent.max()), "unknown")
+    measured = _measured(mesh)
+    if given := _given(extent, options) or _by_distance(mesh, scene, options):
+        return _remarked(given, measured)
+    if measured:
+        return measured
+    depth = mesh.metadata.get("depth_scale", "") if scene else ""
+    if depth == "metric":
+        return Size(1.0, "metre", "file", note="the depth is in metres")
+    if usual := _usual(extent, options):
+        return usual
+    if depth == "relative":
+        return Size(1.0, "guessed metre", "depth network")
+    return Size(1.0 / float(extent.max()), "unknown", "nothing", note="the longest side is 1 unit")
+
+
+def _given(extent: Extent, options: SizeOptions) -> Size | None:
+    """The factor that given lengths ask for; they must agree."""
+    sides = {"height": float(extent[1]), "width": float(extent[0]), "longest": float(extent.max())}
+    wanted = {name: length for name in sides if (length := getattr(options, f"{name}_m")) is not None}
+    for name in wanted:
+        if sides[name] <= 0:
+            raise UsageError(f"--{name} {shown(wanted[name])}: it has no {name}, it is flat", "give another side")
+    if not wanted:
+        return None
+    factors = {name: length / sides[name] for name, length in wanted.items()}
+    first = next(iter(factors))
+    if max(factors.values()) > (1 + AGREE) * min(factors.values()):
+        asked = " and ".join(f"--{name} {shown(length)}" for name, length in wanted.items())
+        would = ", ".join(f"{name} {shown(sides[name] * factors[first])}" for name in factors if name != first)
+        raise UsageError(f"{asked} do not agree: with that {first} it has {would}", "give one of them")
+    origin = "given " + " and ".join("longest side" if name == "longest" else name for name in factors)
+    return Size(
+        float(np.mean(list(factors.values()))), "metre", origin, note=_far_from_usual(extent * factors[first], options)
+    )
+
+
+def _by_distance(mesh: Mesh, scene: bool, options: ScaleOptions) -> Size | None:
+    if options.distance_m is None:
+        return None
+    if not scene:
+        raise UsageError("--distance is for scenes", "give the object's --height")
+    return Size(options.distance_m / mesh.metadata["middle"], "metre", "given distance")
+
+
+def _measured(mesh: Mesh) -> Size | None:
+    """By a reference in the picture."""
+    found = mesh.metadata.get("reference", {})
+    if "factor" not in found:
+        return None
+    return Size(found["factor"], "metre", found["kind"], found["error"], found.get("note", ""))
+
+
+def _remarked(given: Size, measured: Size | None) -> Size:
+    """A given size, with a remark where the picture's reference says something else."""
+    if measured is None or abs(measured.factor / given.factor - 1) <= _REMARK + 2 * (measured.error or 0):
+        return given
+    note = f"the {measured.origin} in the picture says {measured.factor / given.factor:.2g} times that"
+    return Size(given.factor, given.unit, given.origin, note=note)
+
+
+def _usual(extent: Extent, options: SizeOptions) -> Size | None:
+    if options.like is None:
+        return None
+    kind = typical(options.like)
+    side = float(extent[1] if kind.what == "height" else extent.max())
+    if side <= 0:
+        return None
+    note = f"a {kind.name} is usually {shown(kind.size_m)} {'high' if kind.what == 'height' else 'long'}"
+    return Size(kind.size_m / side, "guessed metre", f"category guess: {kind.name}", kind.spread, note)
+
+
+def _far_from_usual(extent: Extent, options: SizeOptions) -> str:
+    """A remark on a given size that is far from what is usual; "" otherwise."""
+    if options.like is None:
+        return ""
+    kind = typical(options.like)
+    size = float(extent[1] if kind.what == "height" else extent.max())
+    if abs(np.log(max(size, 1e-12) / kind.size_m)) <= 3 * np.log1p(kind.spread):
+        return ""
+    return f"{shown(size)} is far from usual for a {kind.name}, which is about {shown(kind.size_m)}"
+
+
+def _of_file(mesh: Mesh) -> Size | None:
+    """What the file itself says: liftform's own assets carry their unit."""
+    said = mesh.metadata.get("scale")
+    if not isinstance(said, dict) or said.get("unit") not in ("metre", "guessed metre"):
+        return None
+    return Size(1.0, said["unit"], "file", said.get("error"), str(said.get("from", "")))

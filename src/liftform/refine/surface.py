@@ -41,6 +41,23 @@ def pairs(faces: Faces) -> tuple[Ints, Ints]:
     return a[good], b[good]
 
 
+def undirected(faces: Faces) -> tuple[Ints, Ints, Ints]:
+    """Edge number of every half-edge (3F,), the half-edges ordered by edge (3F,), and the half-edges of each edge (E,).
+
+    Edges are numbered as they come in that order, whichever way their half-edges run.
+    """
+    start, end = half_edges(faces)
+    if not len(start):
+        return start, start, start
+    key = np.minimum(start, end) * (int(max(start.max(), end.max())) + 1) + np.maximum(start, end)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    number = np.cumsum(np.r_[False, key[1:] != key[:-1]])
+    edge = np.empty(len(key), np.int64)
+    edge[order] = number
+    return edge, order, np.bincount(number)
+
+
 def twins(faces: Faces) -> Ints | None:
     """The opposite half-edge of each half-edge (3F,), or None where the mesh is not closed, oriented, edge-manifold."""
     a, b = pairs(faces)

@@ -1,0 +1,138 @@
+"""Large patches made as fine as their surroundings and bent so that they continue the curvature of what is around."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import surface
+from .holes import edge_keys
+from .workpiece import Bools, Floats, Ints, Workpiece
+
+#: Patches whose longest edge exceeds this multiple of the rim's own edges are refined.
+_COARSE = 2.0
+#: Most new faces.
+_MOST = 300_000
+
+
+def faired(work: Workpiece, first: int) -> Workpiece:
+    """The invented faces from number ``first`` on refined to the density of their rims and made smooth.
+
+    Liepa: Filling holes in meshes, 2003 (refinement); Botsch and Kobbelt: An intuitive framework for real-time freeform
+    modeling, 2004 (the bilaplacian vanishes inside, the surroundings fix value and slope at the rim).
+    """
+    if first >= len(work.faces):
+        return work
+    size = densities(work.points, work.faces[:first])
+    patch = work.faces[first:]
+    sides = np.linalg.norm(work.points[patch] - work.points[np.roll(patch, -1, axis=1)], axis=2)
+    if not (sides.max(1) > _COARSE * np.nan_to_num(size[patch]).mean(1)).any():
+        return work
+    points, patch = _refined(work.points, patch, np.nan_to_num(size))
+    grown = Workpiece(points, work.faces[:first], work.corner[:first], work.source[:first]).extended(patch)
+    inner = np.arange(len(work.points), len(points))
+    # corners that already were the patch's own (middles of fans) move along
+    own = np.setdiff1d(np.unique(patch), np.unique(work.faces[:first]))
+    return grown.with_(points=smoothed(grown.points, grown.faces, np.union1d(inner, own)))
+
+
+def densities(points: Floats, faces: Ints) -> Floats:
+    """Mean length (P,) of the edges at each point, NaN without."""
+    start, end = surface.half_edges(faces)
+    length = np.linalg.norm(points[start] - points[end], axis=1)
+    total = np.bincount(start, length, len(points)) + np.bincount(end, length, len(points))
+    count = np.bincount(start, minlength=len(points)) + np.bincount(end, minlength=len(points))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.where(count == 0, np.nan, count))
+
+
+def _refined(points: Floats, faces: Ints, size: Floats) -> tuple[Floats, Ints]:
+    """Faces split at their middle while that is far from all corners for the sizes wanted there; edges swapped."""
+    faces = _swapped(points, faces)
+    for _ in range(14):
+        corners = points[faces]
+        middle, wanted = corners.mean(1), size[faces].mean(1)
+        far = np.sqrt(2) * np.linalg.norm(corners - middle[:, None], axis=2)
+        split = ((far > wanted[:, None]) & (far > size[faces])).all(1)
+        if not split.any() or len(faces) > _MOST:
+            break
+        new = len(points) + np.arange(int(split.sum()))
+        a, b, c = faces[split].T
+        thirds = [np.stack(x, 1) for x in ((a, b, new), (b, c, new), (c, a, new))]
+        points, size = np.concatenate([points, middle[split]]), np.r_[size, wanted[split]]
+        faces = _swapped(points, np.concatenate([faces[~split], *thirds]))
+    return points, faces
+
+
+def _swapped(points: Floats, faces: Ints, rounds: int = 20) -> Ints:
+    """Edges inside the patch turned while the two angles opposite to one add up to more than a straight angle."""
+    for _ in range(rounds):
+        h, g = surface.pairs(faces)
+        flat = faces.ravel()
+        a, b, c, d = flat[h], flat[g], flat[_before(h)], flat[_before(g)]
+        wide = _angle(points, c, a, b) + _angle(points, d, a, b) > np.pi + 1e-3
+        key = np.minimum(c, d) * np.int64(len(points)) + np.maximum(c, d)
+        wide &= ~np.isin(key, edge_keys(faces, len(points)))
+        wide &= _stays_up(points, a, b, c, d)
+        pick = np.flatnonzero(wide)
+        lowest = np.full(len(faces), len(h), np.int64)
+        np.minimum.at(lowest, h[pick] // 3, pick)
+        np.minimum.at(lowest, g[pick] // 3, pick)
+        pick = pick[(lowest[h[pick] // 3] == pick) & (lowest[g[pick] // 3] == pick)]
+        # two edges turned at once must not become the same one
+        pick = pick[np.sort(np.unique(key[pick], return_index=True)[1])]
+        if not len(pick):
+            break
+        faces = faces.copy()
+        faces[h[pick] // 3] = np.stack([c, a, d], 1)[pick]
+        faces[g[pick] // 3] = np.stack([d, b, c], 1)[pick]
+    return faces
+
+
+def _angle(points: Floats, tip: Ints, a: Ints, b: Ints) -> Floats:
+    u, v = points[a] - points[tip], points[b] - points[tip]
+    return np.arctan2(np.linalg.norm(np.cross(u, v), axis=1), np.einsum("ij,ij->i", u, v))
+
+
+def _stays_up(points: Floats, a: Ints, b: Ints, c: Ints, d: Ints) -> Bools:
+    """Whether the faces (c, a, d) and (d, b, c) look the way that (a, b, c) and (b, a, d) do."""
+    normal = [np.cross(points[y] - points[x], points[z] - points[x]) for x, y, z in ((a, b, c), (b, a, d))]
+    mean = normal[0] + normal[1]
+    after = [np.cross(points[y] - points[x], points[z] - points[x]) for x, y, z in ((c, a, d), (d, b, c))]
+    return np.asarray((np.einsum("ij,ij->i", after[0], mean) > 0) & (np.einsum("ij,ij->i", after[1], mean) > 0))
+
+
+def _before(h: Ints) -> Ints:
+    return h - h % 3 + (h + 2) % 3
+
+
+def smoothed(points: Floats, faces: Ints, free: Ints) -> Floats:
+    """Points with the free ones where the bilaplacian vanishes; all others stay."""
+    from scipy.sparse import coo_matrix, identity
+    from scipy.sparse.linalg import splu
+
+    if not len(free):
+        return points
+    near = np.zeros(len(points), bool)
+    near[free] = True
+    for _ in range(2):
+        ring = faces[near[faces].any(1)]
+        near[ring] = True
+    ring = faces[near[faces].any(1)]
+    used, local = np.unique(ring, return_inverse=True)
+    local = local.reshape(-1, 3)
+    start, end = surface.half_edges(local)
+    start, end = np.r_[start, end], np.r_[end, start]
+    p = points[used]
+    weight = 1 / np.maximum(np.linalg.norm(p[start] - p[end], axis=1), 1e-300)
+    weight /= np.bincount(start, weight, len(used))[start]
+    laplace = coo_matrix((weight, (start, end)), shape=(len(used), len(used))).tocsr() - identity(
+        len(used), format="csr"
+    )
+    inner = np.searchsorted(used, free)
+    fixed = np.setdiff1d(np.arange(len(used)), inner)
+    rows = (laplace @ laplace)[inner]
+    solved = splu(rows[:, inner].tocsc()).solve(-(rows[:, fixed] @ p[fixed]))
+    out = points.copy()
+    good = np.isfinite(solved).all(1)
+    out[free[good]] = solved[good]
+    return out

@@ -26,7 +26,7 @@ WEIGHTS = SOURCE / "weights" / "table.json"
 #: From the ground up; a module may import from its own layer's line or below, stages not from other stages.
 LAYERS = [
     {"conventions", "errors", "lengths"},
-    {"assets", "camera", "runtime", "recipe", "files"},
+    {"assets", "camera", "planar", "runtime", "recipe", "files"},
     {"capture", "topology", "appearance"},
     {"picture", "render", "read_mesh"},
     {"preview"},

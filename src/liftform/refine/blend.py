@@ -156,11 +156,11 @@ def _conjugate_gradients(system: Any, wanted: FloatArray, inverse: FloatArray, r
 
 
 def filled(image: NDArray[Any], known: Bools) -> NDArray[Any]:
-    """A copy of the image (H, W, 3) with unknown pixels taken from ever coarser means of the known ones around."""
+    """A copy of the image (H, W, C) with unknown pixels taken from ever coarser means of the known ones around."""
     if known.all() or not known.any() or min(known.shape) < 2:
         return image
     total = np.zeros((-(-known.shape[0] // 2), -(-known.shape[1] // 2)), np.float32)
-    coarse = np.zeros((*total.shape, 3), np.float32)
+    coarse = np.zeros((*total.shape, image.shape[2]), np.float32)
     for dy in (0, 1):
         for dx in (0, 1):
             weight, value = known[dy::2, dx::2], image[dy::2, dx::2]

@@ -1,0 +1,229 @@
+"""All that is known about one result of ``make``: what was decided, measured, seen, invented; as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..assets import Mesh
+from ..capture import Capture, Decision, Photo
+from ..files import whole_file
+from .gates import Fitness, judge
+from .measures import Measures, measure
+from .words import ADVICE, table, trust_words
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..topology import Health
+
+_SIGNIFICANT_DIGITS = 6
+#: A JSON list of plain values spread over lines; strings never hold a raw line break.
+_FLAT_LIST = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known about one result.
+
+    mesh: as finished, in the world frame. measures: its figures. photo: the input. decisions: oldest first. seconds:
+    stage -> time. kind: "object" or "scene", which is an open relief. scale: "metric", "guess" (metres, as a network
+    guesses them) or "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does
+    not say. files: name -> bytes. recipe: plain tables of the options that led to it.
+    """
+
+    mesh: Mesh = field(repr=False, compare=False)
+    photo: Photo = field(repr=False, compare=False)
+    health: Health
+    measures: Measures = field(repr=False, compare=False)
+    decisions: tuple[Decision, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    kind: str = "object"
+    scale: str = "unknown"
+    seen: float | None = None
+    fitness: tuple[Fitness, ...] = ()
+    warnings: tuple[str, ...] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe_digest: str = ""
+    version: str = __version__
+
+    @property
+    def extent(self) -> tuple[float, float, float]:
+        """Width, height and depth, in metres or in units."""
+        width, height, depth = (float(x) for x in np.ptp(self.mesh.bounds, axis=0))
+        return width, height, depth
+
+    @property
+    def texture(self) -> tuple[int, int] | None:
+        """(width, height) of the base colour texture in pixels, or None."""
+        texture = self.mesh.material.base_color_texture if self.mesh.material else None
+        return None if texture is None else (texture.shape[1], texture.shape[0])
+
+    @property
+    def trust(self) -> dict[str, Any] | None:
+        """How far to trust the result, see refine.trust, with what to do about it in ``words``; None when unsaid."""
+        found = self.mesh.metadata.get("trust")
+        return None if found is None else {**found, "words": trust_words(found)}
+
+    def to_dict(self, times: bool = True) -> dict[str, Any]:
+        """Plain, JSON-ready facts in a fixed order; without ``times`` equal results give equal facts."""
+        facts: dict[str, Any] = {
+            "liftform": self.version,
+            "recipe_digest": self.recipe_digest,
+            "input": {"name": Path(self.photo.source).name, "size": list(self.photo.original_size)},
+            "decisions": [vars(decision) for decision in self.decisions],
+            "kind": self.kind,
+            "scale": {"kind": self.scale, "unit": _unit(self.scale), "extent": list(self.extent)},
+            "mesh": self.health.to_dict(),
+            "measures": self.measures.to_dict(),
+            "surface": None if self.seen is None else {"seen": self.seen, "invented": 1 - self.seen},
+            "trust": self.trust,
+            "texture": None if self.texture is None else list(self.texture),
+            "fitness": [fitness.to_dict() for fitness in self.fitness],
+            "warnings": list(self.warnings),
+            "files": dict(self.files),
+            "recipe": dict(self.recipe),
+        }
+        if times:
+            facts["seconds"] = {**self.seconds, "total": sum(self.seconds.values())}
+        plain: dict[str, Any] = _plain(facts)
+        return plain
+
+    def to_json(self, times: bool = True) -> str:
+        """``to_dict`` as indented text ending in a newline."""
+        text = json.dumps(self.to_dict(times), indent=2, ensure_ascii=False, allow_nan=False)
+        return _FLAT_LIST.sub(lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text) + "\n"
+
+    def write(self, path: str | Path, times: bool = True) -> None:
+        """Write the JSON whole or not at all; raises OutputError."""
+        with whole_file(path) as beside:
+            beside.write_text(self.to_json(times), encoding="utf-8")
+
+    def table(self) -> Table:
+        """A short table for the terminal."""
+        return table(self.to_dict())
+
+
+def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
+    """Measure a finished mesh (world frame) and gather what was decided on the way to it.
+
+    Of ``mesh.metadata``: "model" names the network that made it, "kind" a scene, ["scale"]["unit"] says "metre" where a
+    real size was given, and "guessed metre" where a network guessed it.
+    """
+    measures = measure(mesh)
+    found, photo, kind, scale, seen = measures.health, capture.photo, measures.kind, measures.scale, measures.seen
+    decisions = (*capture.decisions, *_mesh_decisions(mesh, scale))
+    return Report(
+        mesh=mesh,
+        photo=photo,
+        health=found,
+        measures=measures,
+        decisions=decisions,
+        seconds={} if seconds is None else seconds,
+        kind=kind,
+        scale=scale,
+        seen=seen,
+        fitness=judge(measures),
+        warnings=tuple(
+            scene_warnings(mesh, found, scale)
+            if kind == "scene"
+            else (*warnings(found, photo, seen), *_trust_warnings(mesh))
+        ),
+        recipe_digest=recipe_digest,
+    )
+
+
+def scene_warnings(mesh: Mesh, health: Health, scale: str) -> list[str]:
+    """What a user should look at before trusting a scene, one plain line each."""
+    found = []
+    if scale == "guess":
+        found.append("the scene's size is a network's guess, not a measure: give --height or --distance")
+    if scale == "unknown":
+        found.append("the scene's size is unknown: give --height or --distance")
+    missing = float(mesh.metadata.get("missing", 0.0))
+    if missing > 0.5:
+        found.append(f"{missing:.0%} of the picture has no depth (sky, or unknown)")
+    if health.degenerate_faces:
+        found.append(f"{health.degenerate_faces} faces have no area")
+    return found
+
+
+def warnings(health: Health, photo: Photo, seen: float | None) -> list[str]:
+    """What a user should look at before trusting the asset, one plain line each."""
+    found = []
+    if not health.watertight:
+        found.append(f"the mesh is not watertight ({health.boundary_edges} open edges)")
+    elif not (health.manifold and health.outward):
+        found.append("the mesh is not a consistently outward manifold")
+    if health.components > 1:
+        found.append(f"the mesh has {health.components} separate parts")
+    if health.degenerate_faces:
+        found.append(f"{health.degenerate_faces} faces have no area")
+    if health.self_intersecting:
+        found.append(f"{health.self_intersecting} pairs of faces cut each other")
+    if seen is not None and seen < 0.2:
+        found.append(f"the picture showed only {seen:.0%} of the surface")
+    return [*found, *_mask_warnings(photo)]
+
+
+def _mask_warnings(photo: Photo) -> list[str]:
+    if photo.mask is None:
+        return []
+    found = []
+    if photo.mask.confidence < 0.6:
+        found.append(f"the foreground is uncertain (confidence {photo.mask.confidence:.2f}): look at the preview")
+    solid = photo.mask.alpha > 0.5
+    border = np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]])
+    if border.mean() > 0.02:
+        found.append("the object touches the picture's edge: what lies beyond was invented")
+    return found
+
+
+def _trust_warnings(mesh: Mesh) -> list[str]:
+    trust = mesh.metadata.get("trust", {})
+    return [f"do not rely on this result: {ADVICE['poor']}"] if trust.get("verdict") == "poor" else []
+
+
+def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:
+    """What was decided after the picture was understood."""
+    if "model" in mesh.metadata:
+        yield Decision("model", mesh.metadata["model"], "guessed", "the recipe's network, whatever the picture shows")
+    if mesh.metadata.get("struts"):
+        yield Decision("struts", mesh.metadata["struts"], "guessed", "loose parts joined, to make one piece")
+    if hidden := mesh.metadata.get("bake", {}).get("hidden"):
+        filled = ", ".join(f"{hidden[how]:.0%} {how}" for how in ("mirrored", "continued", "guessed") if hidden[how])
+        yield Decision("hidden colour", filled or "none", "guessed", hidden["why"])
+    if scale == "metric" and mesh.metadata.get("depth_scale") != "metric":
+        yield Decision("scale", scale, "given", "from the height or distance that was given")
+    elif scale == "metric":
+        yield Decision("scale", scale, "file", "from the depth, which is in metres")
+    elif scale == "guess":
+        yield Decision("scale", scale, "guessed", "metres as the depth network guesses them")
+    else:
+        yield Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
+
+
+def _unit(scale: str) -> str:
+    return {"metric": "metre", "guess": "guessed metre"}.get(scale, "unknown")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers rounded to a few significant digits, numpy and paths turned into what JSON can hold, NaN into None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

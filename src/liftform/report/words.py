@@ -1,0 +1,122 @@
+"""The report in words: a sentence on trust, and the short table that a terminal shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Decisions that only the JSON tells: true of nearly every picture, and dull.
+_LOADING_DETAILS = ("file type", "picture size", "working size", "colour", "alpha", "orientation")
+
+#: What to do about a result of each verdict.
+ADVICE = {
+    "good": "likely close to the real thing: use it after a look",
+    "fair": "right in the large, wrong in places: look at it from all sides before you use it",
+    "poor": "likely wrong in large parts: take another picture, or model it by hand",
+}
+
+
+def trust_words(trust: Mapping[str, Any]) -> str:
+    """A sentence on how far to trust a result (``mesh.metadata["trust"]``), for people."""
+    if "unknown" in trust:
+        return str(trust["unknown"])
+    reach = f"{trust['low']:.0%} to {trust['high']:.0%} in 4 of 5 cases"
+    stated = f"about {trust['f']:.0%} of the surface right to 5 % of its size ({reach})"
+    because = f" ({'; '.join(trust['reasons'])})" if trust["reasons"] and trust["verdict"] != "good" else ""
+    return f"{stated}: {ADVICE[trust['verdict']]}{because}"
+
+
+def table(facts: Mapping[str, Any]) -> Table:
+    """``Report.to_dict`` as a short rich table, two columns without a frame."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column(style="bold")
+    drawn.add_column()
+    for what, text in _rows(facts):
+        drawn.add_row(what, Text(text, style="yellow" if what == "warning" else ""))
+    return drawn
+
+
+def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the terminal shows, a line each."""
+    source, mesh, surface = facts["input"], facts["mesh"], facts["surface"]
+    rows = [("input", f"{source['name']}  {source['size'][0]} x {source['size'][1]} px")]
+    rows += [
+        (d["what"], _decision_text(d))
+        for d in facts["decisions"]
+        if d["value"] is not None and d["what"] not in _LOADING_DETAILS
+    ]
+    rows.append(("size", _extent_text(facts["scale"])))
+    rows.append(("mesh", _sheet_text(mesh) if facts["kind"] == "scene" else _mesh_text(mesh)))
+    if surface:
+        rows.append(("surface", f"{surface['seen']:.0%} seen, {surface['invented']:.0%} invented"))
+    rows += _trust_rows(facts.get("trust"))
+    if facts["texture"]:
+        rows.append(("texture", f"{facts['texture'][0]} x {facts['texture'][1]} px"))
+    rows.append(("fit for", "; ".join(_fitness_text(f) for f in facts["fitness"] if f["fit"] != "no")))
+    rows += [("not for", f"{f['use']}: {f['why']}") for f in facts["fitness"] if f["fit"] == "no"]
+    if facts.get("seconds"):
+        rows.append(("time", _time_text(facts["seconds"])))
+    return rows + [("warning", text) for text in facts["warnings"]]
+
+
+def _trust_rows(trust: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if not trust:
+        return []
+    rows = [("trust", str(trust["words"]))]
+    near = trust.get("near", {})
+    if "seen" in near and "invented" in near:
+        rows.append(("right", f"{near['seen']:.0%} of what was seen, {near['invented']:.0%} of what was invented"))
+    if "looks_like" in trust:
+        rows.append(("looks like", f"{trust['looks_like']} ({trust['trained_on']:,} trained on)"))
+    return rows
+
+
+def _decision_text(decision: Mapping[str, Any]) -> str:
+    value, note = decision["value"], decision["note"]
+    if isinstance(value, dict):
+        value = ", ".join(f"{key.replace('_', ' ')} {_value_text(v)}" for key, v in value.items() if v != [])
+    else:
+        value = _value_text(value)
+    return f"{value} ({decision['origin']}{': ' + note if note else ''})"
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, list):
+        return " x ".join(_value_text(v) for v in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _extent_text(scale: Mapping[str, Any]) -> str:
+    unit = {"metric": "m", "guess": "m by guess"}.get(scale["kind"], "units")
+    return " x ".join(f"{x:.3g}" for x in scale["extent"]) + f" {unit} (width, height, depth)"
+
+
+def _mesh_text(mesh: Mapping[str, Any]) -> str:
+    words = [f"{mesh['faces']:,} faces"]
+    words += [name if mesh[name] else f"NOT {name}" for name in ("watertight", "manifold", "outward")]
+    words.append("one part" if mesh["components"] == 1 else f"{mesh['components']} parts")
+    if mesh["self_intersecting"]:
+        words.append(f"{mesh['self_intersecting']} self-intersections")
+    return ", ".join(words)
+
+
+def _sheet_text(mesh: Mapping[str, Any]) -> str:
+    parts = "one sheet" if mesh["components"] == 1 else f"{mesh['components']} sheets"
+    return f"{mesh['faces']:,} faces, {parts}, open as every scene from one picture"
+
+
+def _fitness_text(fitness: Mapping[str, Any]) -> str:
+    return str(fitness["use"]) if fitness["fit"] == "yes" else f"{fitness['use']} with care ({fitness['why']})"
+
+
+def _time_text(seconds: Mapping[str, float]) -> str:
+    stages = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
+    return f"{seconds['total']:.2f} s" + (f" ({stages})" if stages else "")

@@ -5,7 +5,7 @@ LiftformError                     1   anything liftform raises on purpose
 ├── InputError                    3   a picture or mesh that cannot be used
 │   ├── InputNotFoundError        3   no such file
 │   ├── UnreadableError           3   damaged, truncated, not what its name says
-│   ├── TooLargeError             3   more pixels than liftform opens
+│   ├── TooLargeError             3   more pixels or faces than liftform opens
 │   └── NothingFoundError         3   no foreground, nothing to lift
 ├── OutputError                   4   target unwritable, disk full, unknown suffix
 ├── MissingExtraError             5   an optional package is not installed
@@ -54,7 +54,7 @@ class UnreadableError(InputError):
 
 
 class TooLargeError(InputError):
-    """A picture with more pixels than liftform opens."""
+    """A picture with more pixels, or a mesh with more faces, than liftform opens."""
 
 
 class NothingFoundError(InputError):

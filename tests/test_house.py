@@ -32,7 +32,8 @@ LAYERS = [
     {"preview"},
     {"zoo"},
     {"load", "understand", "reconstruct", "refine", "export", "report", "train"},
-    {"pipeline"},
+    {"road"},
+    {"pipeline", "finish"},
     {"batch", "evaluate"},
     {"cli"},
 ]

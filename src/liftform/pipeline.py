@@ -1,33 +1,28 @@
-"""The straight road from a picture to an asset: ``make(source, recipe) -> Result``, and the recipe it follows."""
+"""The straight road from a picture to an asset: ``make(source, recipe) -> Result``."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import hashlib
 import io
-import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .capture import Capture
-from .errors import OutputError, UsageError
-from .recipe import build, read_toml, suggest
-from .runtime import Progress, Runtime, silent
+from .errors import OutputError
+from .road import Recipe, Section, Stages, keywords
+from .runtime import Progress, silent
 from .zoo import registry
 
 if TYPE_CHECKING:
     from .assets import Mesh, PointCloud
     from .report import Report
 
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["OBJECT_STAGES", "SCENE_STAGES", "STAGES", "Recipe", "Result", "Road", "Section", "keywords", "make"]
 
 #: The stages that report a time and progress, in order.
-STAGES = (*(task for task in registry.tasks() if task not in ("subject", "export")), "report")
+STAGES = (*(task for task in registry.tasks("make") if task not in ("subject", "export")), "report")
 #: Those that only a scene takes, and those that it leaves out; an object whose mask leaves doubt takes "depth" too.
 SCENE_STAGES = ("depth", "relief")
 OBJECT_STAGES = ("object", "clean", "simplify", "unwrap", "bake", "trust")
@@ -52,93 +47,6 @@ def make(
     dense = road.reconstruct(capture)
     mesh = road.refine(dense, capture)
     return road.report(mesh, capture)
-
-
-@dataclass(frozen=True)
-class Section:
-    """What a recipe says about one task: the backend's name and its frozen options."""
-
-    backend: str
-    options: Any
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a result besides the picture. Frozen; equal recipes give equal bytes.
-
-    seed feeds every random choice; threads = 0 lets the libraries choose; sections: task -> Section, always complete.
-    """
-
-    seed: int = 0
-    threads: int = 0
-    sections: Mapping[str, Section] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Fill in the sections that were left out."""
-        whole = {task: self.sections.get(task) or _section(task, {}, "recipe") for task in registry.tasks()}
-        object.__setattr__(self, "sections", whole)
-
-    @classmethod
-    def from_toml(cls, path: str | Path, **options: Any) -> Recipe:
-        """The recipe in a TOML file; flat keywords win over it.
-
-        Raises InputNotFoundError, or UsageError naming the file and the unknown or wrong key.
-        """
-        return cls.from_tables(read_toml(path), str(path)).with_options(**options)
-
-    @classmethod
-    def from_options(cls, **options: Any) -> Recipe:
-        """The default recipe changed by flat keywords: ``Recipe.from_options(height=0.45, seed=1)``."""
-        return cls().with_options(**options)
-
-    @classmethod
-    def from_tables(cls, tables: Mapping[str, Any], where: str = "recipe") -> Recipe:
-        """From plain tables as in TOML: ``{"seed": 1, "height": 2.0, "simplify": {"faces": 5000}}``.
-
-        A key is a task with a table of its options by name, or a flat keyword, which wins.
-        """
-        tasks = registry.tasks()
-        sections = {
-            task: _section(task, v, where) for task, v in tables.items() if task in tasks and isinstance(v, Mapping)
-        }
-        flat = {key: value for key, value in tables.items() if key not in sections}
-        return cls(sections=sections)._changed(flat, where)
-
-    def with_options(self, *, backends: Mapping[str, str] | None = None, **options: Any) -> Recipe:
-        """A copy changed by flat keywords; ``backends`` maps tasks to backends' names. Raises UsageError."""
-        chosen = {task: _section(task, {"backend": name}, "backends") for task, name in (backends or {}).items()}
-        return replace(self, sections={**self.sections, **chosen})._changed(options, "options")
-
-    def _changed(self, flat: Mapping[str, Any], where: str) -> Recipe:
-        """A copy changed by flat keywords; ``where`` they stood, for messages."""
-        known = keywords({task: section.backend for task, section in self.sections.items()})
-        general, sections = {}, dict(self.sections)
-        for given, value in flat.items():
-            word = given.removesuffix("_")  # "as" is a word of Python: make(photo, as_="scene")
-            if word in ("seed", "threads"):
-                general[word] = _whole(word, value, where)
-            elif word in known:
-                for task, name in known[word]:
-                    sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
-            elif word in registry.tasks():
-                raise UsageError(f"{word!r} in {where} must be a table, not {value!r}", f"write [{word}]")
-            else:
-                words = ["seed", "threads", *known, *registry.tasks()]
-                raise UsageError(f"unknown option {word!r} in {where}", suggest(word, words))
-        return replace(self, sections=sections, **general)
-
-    def to_tables(self) -> dict[str, Any]:
-        """Plain, JSON-ready tables that ``from_tables`` reads back."""
-        tables: dict[str, Any] = {"seed": self.seed, "threads": self.threads}
-        for task, section in self.sections.items():
-            tables[task] = {"backend": section.backend, **_plain(dataclasses.asdict(section.options))}
-        return tables
-
-    @property
-    def digest(self) -> str:
-        """16 hexadecimal digits that change with anything that decides the result; threads do not."""
-        tables = {key: value for key, value in self.to_tables().items() if key != "threads"}
-        return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -212,19 +120,8 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Road:
-    """The stages of one recipe, ready to be walked one by one; ``times`` gathers seconds per stage."""
-
-    recipe: Recipe
-    runtime: Runtime
-    times: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, recipe: Recipe | str | Path | None, progress: Progress, options: Mapping[str, Any]) -> Road:
-        """The road of a recipe (or its file, or the default one) changed by flat options."""
-        base = recipe if isinstance(recipe, Recipe) else Recipe.from_toml(recipe) if recipe else Recipe()
-        final = base.with_options(**options)
-        return cls(final, Runtime(final.seed, final.threads, progress))
+class Road(Stages):
+    """The stages from a picture to its mesh."""
 
     def load(self, source: Any) -> Capture:
         """A picture from any source as a Capture."""
@@ -274,67 +171,9 @@ class Road:
         options = self.recipe.sections["mask"].options
         return any(getattr(options, name, None) is not None for name in ("path", "pick"))
 
-    def _stage(self, task: str, thing: Any) -> Any:
-        """Make the task's backend and call it; opening a network counts as part of the stage."""
-        factory = registry.factory(task, self._name(task))
-        return self._run(task, lambda: factory(*self._settings(task))(thing))
-
-    def _name(self, task: str) -> str:
-        return self.recipe.sections[task].backend
-
-    def _settings(self, task: str) -> tuple[Any, Runtime]:
-        return self.recipe.sections[task].options, self.runtime
-
-    def _run(self, stage: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call one stage between two progress events, and note its seconds."""
-        self.runtime.progress(stage, 0.0)
-        start = time.perf_counter()
-        result = call(*args, **kwargs)
-        self.times[stage] = time.perf_counter() - start
-        self.runtime.progress(stage, 1.0)
-        return result
-
-
-def keywords(backends: Mapping[str, str] | None = None) -> dict[str, list[tuple[str, str]]]:
-    """flat keyword -> every (task, field) it sets, of the chosen backends' options (the defaults' where none is
-    chosen); ``faces`` is the budget of an object's mesh and of a scene's."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for task in registry.tasks():
-        for f in dataclasses.fields(registry.options_class(task, (backends or {}).get(task, ""))):
-            if f.metadata.get("keyword"):
-                found.setdefault(f.metadata["keyword"], []).append((task, f.name))
-    return found
-
 
 def _spare_the_input(source: Path, files: Mapping[Path, bytes]) -> None:
     """Raise OutputError when a file to be written is the input picture itself."""
     for file in files:
         if source.is_file() and file.exists() and file.samefile(source):
             raise OutputError(f"{source}: the input picture would be overwritten", "choose another name or folder")
-
-
-def _section(task: str, values: Mapping[str, Any], where: str) -> Section:
-    backend = values.get("backend", "") or registry.default(task)
-    if not isinstance(backend, str):
-        hint = f"known: {', '.join(registry.names(task))}"
-        raise UsageError(f"{task}.backend in {where} must be a name, not {backend!r}", hint)
-    rest = {key: value for key, value in values.items() if key != "backend"}
-    return Section(backend, build(registry.options_class(task, backend), rest, f"[{task}] of {where}"))
-
-
-def _whole(word: str, value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"{word} in {where} must be a whole number from 0 up, not {value!r}")
-    return value
-
-
-def _with_field(section: Section, name: str, value: Any, where: str) -> Section:
-    """A section with one option replaced, checked as if all had been read from a file."""
-    values = {f.name: getattr(section.options, f.name) for f in dataclasses.fields(section.options)}
-    return replace(section, options=build(type(section.options), {**values, name: value}, where))
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths as text, tuples as lists, so that JSON and TOML can hold them; fields that are None are left out."""
-    as_text = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in as_text.items() if v is not None}

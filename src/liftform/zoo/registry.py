@@ -35,6 +35,9 @@ class Backend:
     extra: str = ""
 
 
+#: Tasks for meshes that come from elsewhere.
+_FIX_ONLY = ("repair", "transfer")
+
 #: task -> name -> row, in the order of the road; the first name of a task is its default.
 BACKENDS: dict[str, dict[str, Backend]] = {
     "load": {"files": Backend("liftform.load:load", "liftform.load:LoadOptions")},
@@ -46,19 +49,27 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     "camera": {"embedded": Backend("liftform.understand.camera:camera", "liftform.understand.camera:CameraOptions")},
     "object": {"embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions")},
     "relief": {"torn": Backend("liftform.reconstruct.relief:relief", "liftform.reconstruct.relief:ReliefOptions")},
+    "repair": {"mended": Backend("liftform.refine.repair:repair", "liftform.refine.repair:RepairOptions")},
     "clean": {"solid": Backend("liftform.refine.clean:clean", "liftform.refine.clean:CleanOptions")},
     "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
     "unwrap": {"charts": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
+    "transfer": {"projected": Backend("liftform.refine.transfer:transfer", "liftform.refine.transfer:TransferOptions")},
     "bake": {"projected": Backend("liftform.refine.bake:bake", "liftform.refine.bake:BakeOptions")},
     "trust": {"calibrated": Backend("liftform.refine.trust:trust", "liftform.refine.trust:TrustOptions")},
     "scale": {"floor": Backend("liftform.refine.scale:scale", "liftform.refine.scale:ScaleOptions")},
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }
 
+#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh.
+ROADS: dict[str, tuple[str, ...]] = {
+    "make": tuple(task for task in BACKENDS if task not in _FIX_ONLY),
+    "fix": (*_FIX_ONLY[:1], "unwrap", *_FIX_ONLY[1:], "scale", "export"),
+}
 
-def tasks() -> list[str]:
-    """The tasks, in the order of the road."""
-    return list(BACKENDS)
+
+def tasks(road: str = "") -> list[str]:
+    """The tasks of a road (see ROADS), or of all, in the order in which they are walked."""
+    return list(ROADS[road] if road else BACKENDS)
 
 
 def names(task: str) -> list[str]:

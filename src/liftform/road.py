@@ -1,0 +1,186 @@
+"""Recipes, and the stages of one ready to be walked: what ``make`` and ``fix`` have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+
+from .errors import UsageError
+from .recipe import build, read_toml, suggest
+from .runtime import Progress, Runtime
+from .zoo import registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a recipe says about one task: the backend's name and its frozen options."""
+
+    backend: str
+    options: Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a result besides the picture. Frozen; equal recipes give equal bytes.
+
+    seed feeds every random choice; threads = 0 lets the libraries choose; sections: task -> Section, always complete.
+    ROAD names the tasks, see ``registry.ROADS``.
+    """
+
+    ROAD: ClassVar[str] = "make"
+
+    seed: int = 0
+    threads: int = 0
+    sections: Mapping[str, Section] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Fill in the sections that were left out."""
+        whole = {task: self.sections.get(task) or _section(task, {}, "recipe") for task in registry.tasks(self.ROAD)}
+        object.__setattr__(self, "sections", whole)
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **options: Any) -> Self:
+        """The recipe in a TOML file; flat keywords win over it.
+
+        Raises InputNotFoundError, or UsageError naming the file and the unknown or wrong key.
+        """
+        return cls.from_tables(read_toml(path), str(path)).with_options(**options)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Self:
+        """The default recipe changed by flat keywords: ``Recipe.from_options(height=0.45, seed=1)``."""
+        return cls().with_options(**options)
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any], where: str = "recipe") -> Self:
+        """From plain tables as in TOML: ``{"seed": 1, "height": 2.0, "simplify": {"faces": 5000}}``.
+
+        A key is a task with a table of its options by name, or a flat keyword, which wins.
+        """
+        tasks = registry.tasks(cls.ROAD)
+        sections = {
+            task: _section(task, v, where) for task, v in tables.items() if task in tasks and isinstance(v, Mapping)
+        }
+        flat = {key: value for key, value in tables.items() if key not in sections}
+        return cls(sections=sections)._changed(flat, where)
+
+    def with_options(self, *, backends: Mapping[str, str] | None = None, **options: Any) -> Self:
+        """A copy changed by flat keywords; ``backends`` maps tasks to backends' names. Raises UsageError."""
+        chosen = {task: _section(task, {"backend": name}, "backends") for task, name in (backends or {}).items()}
+        return replace(self, sections={**self.sections, **chosen})._changed(options, "options")
+
+    def _changed(self, flat: Mapping[str, Any], where: str) -> Self:
+        """A copy changed by flat keywords; ``where`` they stood, for messages."""
+        known = keywords({task: section.backend for task, section in self.sections.items()}, self.ROAD)
+        general, sections = {}, dict(self.sections)
+        for given, value in flat.items():
+            word = given.removesuffix("_")  # "as" is a word of Python: make(photo, as_="scene")
+            if word in ("seed", "threads"):
+                general[word] = _whole(word, value, where)
+            elif word in known:
+                for task, name in known[word]:
+                    sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
+            elif word in registry.tasks(self.ROAD):
+                raise UsageError(f"{word!r} in {where} must be a table, not {value!r}", f"write [{word}]")
+            else:
+                words = ["seed", "threads", *known, *registry.tasks(self.ROAD)]
+                raise UsageError(f"unknown option {word!r} in {where}", suggest(word, words))
+        return replace(self, sections=sections, **general)
+
+    def to_tables(self) -> dict[str, Any]:
+        """Plain, JSON-ready tables that ``from_tables`` reads back."""
+        tables: dict[str, Any] = {"seed": self.seed, "threads": self.threads}
+        for task, section in self.sections.items():
+            tables[task] = {"backend": section.backend, **_plain(dataclasses.asdict(section.options))}
+        return tables
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with anything that decides the result; threads do not."""
+        tables = {key: value for key, value in self.to_tables().items() if key != "threads"}
+        return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of one recipe, ready to be walked one by one; ``times`` gathers seconds per stage."""
+
+    RECIPE: ClassVar[type[Recipe]] = Recipe
+
+    recipe: Recipe
+    runtime: Runtime
+    times: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recipe: Recipe | str | Path | None, progress: Progress, options: Mapping[str, Any]) -> Self:
+        """The stages of a recipe (or its file, or the default one) changed by flat options."""
+        base = recipe if isinstance(recipe, Recipe) else cls.RECIPE.from_toml(recipe) if recipe else cls.RECIPE()
+        final = base.with_options(**options)
+        return cls(final, Runtime(final.seed, final.threads, progress))
+
+    def _stage(self, task: str, thing: Any) -> Any:
+        """Make the task's backend and call it; opening a network counts as part of the stage."""
+        factory = registry.factory(task, self._name(task))
+        return self._run(task, lambda: factory(*self._settings(task))(thing))
+
+    def _name(self, task: str) -> str:
+        return self.recipe.sections[task].backend
+
+    def _settings(self, task: str) -> tuple[Any, Runtime]:
+        return self.recipe.sections[task].options, self.runtime
+
+    def _run(self, stage: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call one stage between two progress events, and note its seconds."""
+        self.runtime.progress(stage, 0.0)
+        start = time.perf_counter()
+        result = call(*args, **kwargs)
+        self.times[stage] = time.perf_counter() - start
+        self.runtime.progress(stage, 1.0)
+        return result
+
+
+def keywords(backends: Mapping[str, str] | None = None, road: str = "make") -> dict[str, list[tuple[str, str]]]:
+    """flat keyword -> every (task, field) it sets, of the chosen backends' options (the defaults' where none is
+    chosen); ``faces`` is the budget of an object's mesh and of a scene's."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for task in registry.tasks(road):
+        for f in dataclasses.fields(registry.options_class(task, (backends or {}).get(task, ""))):
+            if f.metadata.get("keyword"):
+                found.setdefault(f.metadata["keyword"], []).append((task, f.name))
+    return found
+
+
+def _section(task: str, values: Mapping[str, Any], where: str) -> Section:
+    backend = values.get("backend", "") or registry.default(task)
+    if not isinstance(backend, str):
+        hint = f"known: {', '.join(registry.names(task))}"
+        raise UsageError(f"{task}.backend in {where} must be a name, not {backend!r}", hint)
+    rest = {key: value for key, value in values.items() if key != "backend"}
+    return Section(backend, build(registry.options_class(task, backend), rest, f"[{task}] of {where}"))
+
+
+def _whole(word: str, value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"{word} in {where} must be a whole number from 0 up, not {value!r}")
+    return value
+
+
+def _with_field(section: Section, name: str, value: Any, where: str) -> Section:
+    """A section with one option replaced, checked as if all had been read from a file."""
+    values = {f.name: getattr(section.options, f.name) for f in dataclasses.fields(section.options)}
+    return replace(section, options=build(type(section.options), {**values, name: value}, where))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths as text, tuples as lists, so that JSON and TOML can hold them; fields that are None are left out."""
+    as_text = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in as_text.items() if v is not None}

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .appearance import sample_linear
 from .assets import FloatArray, Mesh
 from .camera import Camera
 from .conventions import linear_to_srgb, srgb_to_linear
@@ -145,6 +146,8 @@ class Scene:
 
     def base_color_linear(self, hits: Hits) -> FloatArray:
         """Unlit colour (N, 3) at hits that all found something: texture, else vertex colours, else the factor."""
+        if self.mesh.face_material is not None:
+            return self._of_several(hits, self.mesh.face_material[hits.face])
         material = self.mesh.material
         factor = np.array(material.base_color[:3] if material else (0.8, 0.8, 0.8), np.float32)
         if self.texture_linear is not None and self.mesh.uv is not None:
@@ -152,6 +155,17 @@ class Scene:
         if self.colors_linear is not None:
             return self.interpolate(self.colors_linear, hits)
         return np.broadcast_to(factor, (len(hits.face), 3))
+
+    def _of_several(self, hits: Hits, index: NDArray[np.int32]) -> FloatArray:
+        """The same where materials (N,) differ; textures are decoded where they are looked at, not whole."""
+        plain = self.colors_linear
+        out = np.ones((len(index), 3), np.float32) if plain is None else self.interpolate(plain, hits)
+        for number, material in enumerate(self.mesh.materials):
+            mine = np.flatnonzero(index == number)
+            if len(mine) and material.base_color_texture is not None and self.mesh.uv is not None:
+                out[mine] = sample_linear(material.base_color_texture, self.interpolate(self.mesh.uv, hits.at(mine)))
+            out[mine] *= np.array(material.base_color[:3], np.float32)
+        return out
 
     def render(
         self,

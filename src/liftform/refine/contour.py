@@ -1,4 +1,4 @@
-"""Dual contouring on a grid of inside and outside nodes: one vertex a cell, one quadrilateral an edge, always manifold."""
+"""Dual contouring of a grid of inside and outside nodes: one vertex a cell, one quadrilateral an edge, a manifold."""
 
 from __future__ import annotations
 

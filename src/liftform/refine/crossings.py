@@ -1,4 +1,4 @@
-"""Self-intersections taken out: overlapping parts united, and where one part cuts itself the place cut out and refilled."""
+"""Self-intersections taken out: overlapping parts united; where a part cuts itself, the place cut out and refilled."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import surface
@@ -10,6 +12,8 @@ from .workpiece import Bools, Floats, Ints, Workpiece
 
 #: Patches whose longest edge exceeds this multiple of the rim's own edges are refined.
 _COARSE = 2.0
+#: Surroundings with more than this share of edges bent by more than this angle (its cosine) have no curvature to go on.
+_CREASED, _CREASE_COS = 0.08, 0.77
 #: Most new faces.
 _MOST = 300_000
 
@@ -106,33 +110,93 @@ def _before(h: Ints) -> Ints:
 
 
 def smoothed(points: Floats, faces: Ints, free: Ints) -> Floats:
-    """Points with the free ones where the bilaplacian vanishes; all others stay."""
-    from scipy.sparse import coo_matrix, identity
+    """Points with the free ones where the bilaplacian vanishes; all others stay.
+
+    Patches in creased surroundings, which say nothing about curvature, get the membrane instead (the Laplacian
+    vanishes), and none is bent away from its membrane by more than half its width.
+    """
     from scipy.sparse.linalg import splu
 
     if not len(free):
         return points
+    used, local, inner = _surroundings(points, faces, free)
+    p = points[used]
+    laplace = _laplacian(p, local)
+    fixed = np.setdiff1d(np.arange(len(used)), inner)
+    out = []
+    for operator in (laplace, laplace @ laplace):
+        rows = operator[inner]
+        out.append(splu(rows[:, inner].tocsc()).solve(-(rows[:, fixed] @ p[fixed])))
+    membrane, bent = out
+    number, patch = _patches(local, inner, len(used))
+    width = np.zeros(number)
+    np.maximum.at(width, patch, np.linalg.norm(membrane - _means(membrane, patch, number)[patch], axis=1))
+    away = np.zeros(number)
+    np.maximum.at(away, patch, np.linalg.norm(np.nan_to_num(bent, nan=np.inf) - membrane, axis=1))
+    plain = (away > width) | (_creased(p, local, inner, patch, number) > _CREASED)
+    moved = points.copy()
+    moved[free] = np.where(plain[patch][:, None], membrane, bent)
+    return moved
+
+
+def _surroundings(points: Floats, faces: Ints, free: Ints) -> tuple[Ints, Ints, Ints]:
+    """The points within three rings of the free ones, the faces between them, and which of them are free."""
     near = np.zeros(len(points), bool)
     near[free] = True
     for _ in range(2):
-        ring = faces[near[faces].any(1)]
-        near[ring] = True
-    ring = faces[near[faces].any(1)]
-    used, local = np.unique(ring, return_inverse=True)
-    local = local.reshape(-1, 3)
-    start, end = surface.half_edges(local)
+        near[faces[near[faces].any(1)]] = True
+    used, local = np.unique(faces[near[faces].any(1)], return_inverse=True)
+    return used, local.reshape(-1, 3), np.searchsorted(used, free)
+
+
+def _laplacian(points: Floats, faces: Ints) -> Any:
+    """Scale-dependent umbrella operator (Fujiwara 1995): mean of the neighbours by inverse distance, less the point."""
+    from scipy.sparse import coo_matrix, identity
+
+    count = len(points)
+    start, end = surface.half_edges(faces)
     start, end = np.r_[start, end], np.r_[end, start]
-    p = points[used]
-    weight = 1 / np.maximum(np.linalg.norm(p[start] - p[end], axis=1), 1e-300)
-    weight /= np.bincount(start, weight, len(used))[start]
-    laplace = coo_matrix((weight, (start, end)), shape=(len(used), len(used))).tocsr() - identity(
-        len(used), format="csr"
-    )
-    inner = np.searchsorted(used, free)
-    fixed = np.setdiff1d(np.arange(len(used)), inner)
-    rows = (laplace @ laplace)[inner]
-    solved = splu(rows[:, inner].tocsc()).solve(-(rows[:, fixed] @ p[fixed]))
-    out = points.copy()
-    good = np.isfinite(solved).all(1)
-    out[free[good]] = solved[good]
-    return out
+    weight = 1 / np.maximum(np.linalg.norm(points[start] - points[end], axis=1), 1e-300)
+    weight /= np.bincount(start, weight, count)[start]
+    return coo_matrix((weight, (start, end)), shape=(count, count)).tocsr() - identity(count, format="csr")
+
+
+def _patches(faces: Ints, inner: Ints, count: int) -> tuple[int, Ints]:
+    """Number of patches that the inner points make, and the patch of each."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    free = np.zeros(count, bool)
+    free[inner] = True
+    start, end = surface.half_edges(faces)
+    both = free[start] & free[end]
+    graph = coo_matrix((np.ones(int(both.sum()), np.int8), (start[both], end[both])), shape=(count, count))
+    _, patch = np.unique(connected_components(graph, directed=False)[1][inner], return_inverse=True)
+    return int(patch.max()) + 1, patch
+
+
+def _means(values: Floats, group: Ints, number: int) -> Floats:
+    size = np.bincount(group, minlength=number)
+    return np.stack([np.bincount(group, values[:, k], number) / size for k in range(3)], 1)
+
+
+def _creased(points: Floats, faces: Ints, inner: Ints, patch: Ints, number: int) -> Floats:
+    """Share (N,) of the edges around each patch, by length, where the old surface is bent sharply."""
+    owner = np.full(len(points), -1, np.int64)
+    owner[inner] = patch
+    old = (owner[faces] < 0).all(1)
+    for _ in range(2):  # old faces belong to the patch that they touch, or whose neighbours they touch
+        of_face = owner[faces].max(1)
+        for k in range(3):
+            owner[faces[:, k]] = np.maximum(owner[faces[:, k]], of_face)
+    h, g = surface.pairs(faces)
+    both = old[h // 3] & old[g // 3]
+    h, g = h[both], g[both]
+    normal = surface.cross_products(points, faces)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+    sharp = np.einsum("ij,ij->i", normal[h // 3], normal[g // 3]) < _CREASE_COS
+    start, end = (x[h] for x in surface.half_edges(faces))
+    length, group = np.linalg.norm(points[start] - points[end], axis=1), owner[start]
+    length, group, sharp = length[group >= 0], group[group >= 0], sharp[group >= 0]
+    total = np.bincount(group, length, number)
+    return np.bincount(group, length * sharp, number) / np.maximum(total, 1e-300)

@@ -13,7 +13,7 @@ from ..assets import Mesh
 from ..errors import ReconstructionError
 from ..recipe import option
 from ..runtime import Runtime
-from . import mend, surface
+from . import mend
 from .local import local, prepared
 from .solidify import solidified
 from .workpiece import Workpiece
@@ -28,7 +28,7 @@ class RepairOptions:
     )
     open: bool = option(False, "leave large holes and open sheets as they are", "open")
     resolution: int = option(0, "cells along the longest side where the whole is remade (0: 160 to 256)", "", 0, 1024)
-    weld: float = option(5e-4, "corners of open edges this near each other become one", "", 0, 0.05)
+    weld: float = option(2e-3, "corners of open edges this near each other become one", "", 0, 0.05)
     small: float = option(0.05, "holes up to this size are closed even where open is set", "", 0, 1)
     floaters: float = option(0.08, "loose pieces below this size are dropped where nothing larger is near", "", 0, 1)
     gap: float = option(0.01, "how far a loose piece must be from anything larger to be dropped", "", 0, 1)

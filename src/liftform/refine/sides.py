@@ -21,8 +21,10 @@ _MOST_RAYS = 600_000
 _LIFT = 1e-4
 #: Share of rays that must escape before a side counts as open to the outside.
 _OPEN = 0.02
-#: A patch with both sides open that holds on to others is a fin when its area is below this share of the whole.
+#: A patch with both sides open that holds on to others is a fin when its area is below this share of the whole ...
 _FIN = 0.1
+#: ... and one of so few faces wherever it shows.
+_FEW = 3
 #: How far apart fans are drawn that met in one point, as a share of the diagonal.
 _APART = 2e-5
 
@@ -150,7 +152,7 @@ def _escaping(work: Workpiece, face: Ints, rng: np.random.Generator) -> Floats:
 
 
 def oriented(work: Workpiece, seed: int) -> Workpiece:
-    """Every patch wound alike, and outward: by its volume where it is closed, by what is seen of it where it is open."""
+    """Every patch wound alike, and outward: by its volume where it is closed, by what shows of it where it is open."""
     if not len(work.faces):
         return work
     found = patches(work.faces)
@@ -177,7 +179,8 @@ def manifold(work: Workpiece, seed: int) -> Workpiece:
         area = np.bincount(found.label, work.areas)
         wall = found.crowded & (front < _OPEN) & (back < _OPEN)
         both = (np.minimum(front, back) > _OPEN) & (np.minimum(front, back) > 0.3 * np.maximum(front, back))
-        fin = found.crowded & found.border & both & (area < _FIN * area.sum())
+        few = np.bincount(found.label) <= _FEW
+        fin = found.crowded & found.border & (both | few) & (area < _FIN * area.sum())
         drop = wall | fin
         if not drop.any() or drop.all():
             break

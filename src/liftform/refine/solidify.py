@@ -56,6 +56,7 @@ def solidified(
         votes += _inside(one, shape, axis)
     inside = votes >= 2
     _keep_walls(inside, hits)
+    _fill_cavities(inside)
     contour.well_composed(inside)
     if not inside.any():
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), {"cells": cells}
@@ -105,6 +106,15 @@ def _keep_walls(inside: Bools, hits: list[Crossings]) -> None:
         i = i[opposite & free]
         middle = (one.at[i] + one.at[i + 1]) / 2
         flat[one.edge[i] + np.where(middle > 0.5, stride, 0)] = True
+
+
+def _fill_cavities(inside: Bools) -> None:
+    """Free nodes that cannot be reached from the border become part of the solid, in place."""
+    from scipy.ndimage import label
+
+    regions, number = label(~inside)
+    if number > 1:
+        inside[regions != regions[0, 0, 0]] = True
 
 
 def _untangled(vertices: Floats, quads: Ints, spare: Floats, normals: Floats) -> tuple[Floats, Ints, int]:

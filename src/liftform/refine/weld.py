@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import surface
 from .workpiece import Bools, Floats, Ints, Workpiece
 
 #: Tolerances, as shares of the diagonal, tried one after the other on what is still open.
-_STEPS = (1e-6, 1e-5, 1e-4)
+_STEPS = (1e-6, 1e-5, 1e-4, 5e-4)
 #: A corner never moves further than this share of its shortest edge.
 _REACH = 0.25
 #: Edges shorter than this share of the diagonal are collapsed where a face has no area.
@@ -76,10 +75,7 @@ def without_duplicates(work: Workpiece) -> Workpiece:
     work = work.kept(~_repeated(work.faces))
     a, b, c = np.sort(work.faces, axis=1).T
     total = np.int64(len(work.points))
-    if total < 2_000_000:  # two keys of one word each sort faster than rows
-        order = np.lexsort((c, a * total + b))
-    else:
-        order = np.lexsort((c, b, a))
+    order = np.lexsort((c, a * total + b))
     same = np.zeros(len(order), bool)
     same[1:] = (np.diff(a[order]) == 0) & (np.diff(b[order]) == 0) & (np.diff(c[order]) == 0)
     if not same.any():

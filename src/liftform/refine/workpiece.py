@@ -74,7 +74,7 @@ class Workpiece:
     def extended(
         self, faces: Ints, points: Floats | None = None, source: Ints | None = None, corner: Ints | None = None
     ) -> Workpiece:
-        """With more faces (N, 3), which may index ``points`` (M, 3) put behind the present ones; invented by default."""
+        """With more faces (N, 3), which may index ``points`` (M, 3) put behind the others; invented unless told."""
         return Workpiece(
             self.points if points is None else np.concatenate([self.points, points]),
             np.concatenate([self.faces, faces]),

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .assets import Material as Material
     from .assets import Mesh as Mesh
+    from .assets import Model as Model
     from .assets import PointCloud as PointCloud
     from .camera import Camera as Camera
     from .capture import Capture as Capture
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .capture import Mask as Mask
     from .capture import Photo as Photo
     from .export import save as save
+    from .finish import fix as fix
     from .load import load as load
     from .pipeline import Recipe as Recipe
     from .pipeline import Result as Result
@@ -36,12 +38,14 @@ _HOME = {
     "Mask": "capture",
     "Material": "assets",
     "Mesh": "assets",
+    "Model": "assets",
     "Photo": "capture",
     "PointCloud": "assets",
     "Recipe": "pipeline",
     "Report": "report",
     "Result": "pipeline",
     "errors": "errors",
+    "fix": "finish",
     "load": "load",
     "make": "pipeline",
     "read_mesh": "read_mesh",

@@ -62,6 +62,22 @@ def preview_image(photo: Photo, mesh: Mesh, size_px: int = 320) -> Image.Image:
     return sheet
 
 
+def compared(before: Mesh, after: Mesh, size_px: int = 320) -> Image.Image:
+    """A mesh as it came and as it is, from the same four cameras, in two rows."""
+    from PIL import Image
+
+    cameras = view_cameras(after, size_px, [(azimuth, elevation) for _, azimuth, elevation in VIEWS])
+    rows = []
+    for word, mesh in (("before", before), ("after", after)):
+        own = cameras if np.allclose(mesh.bounds, after.bounds, rtol=0.2) else None
+        own = own or view_cameras(mesh, size_px, [(azimuth, elevation) for _, azimuth, elevation in VIEWS])
+        rows.append(labelled(view_tiles(Scene(mesh), own), [f"{word}, {label}" for label, _, _ in VIEWS]))
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)))
+    for number, row in enumerate(rows):
+        sheet.paste(row, (0, number * rows[0].height))
+    return sheet
+
+
 def photo_tile(photo: Photo, size_px: int, outline: bool = True) -> NDArray[np.uint8]:
     """The photo fitted into a square (size_px, size_px, 3), over the background where transparent, mask outlined."""
     from PIL import Image, ImageChops, ImageFilter

@@ -44,23 +44,23 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="more detail, and whole tracebacks of errors")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """One flag for every option of the default backends that has a keyword; what is not given is left out."""
-    from ..pipeline import keywords
+def add_options(parser: argparse.ArgumentParser, road: str = "make") -> None:
+    """One flag for every option with a keyword of a road's default backends; what is not given is left out."""
+    from ..road import keywords
     from ..zoo import registry
 
     groups: dict[str, Any] = {}
-    for word, ((task, name), *_) in keywords().items():
+    for word, ((task, name), *_) in keywords(road=road).items():
         group = groups.setdefault(task, None) or parser.add_argument_group(f"{task} options")
         groups[task] = group
         _add_flag(group, word, *_described(registry.options_class(task), name))
 
 
-def given_options(args: argparse.Namespace) -> dict[str, Any]:
+def given_options(args: argparse.Namespace, road: str = "make") -> dict[str, Any]:
     """The flat keywords that were given on the command line."""
-    from ..pipeline import keywords
+    from ..road import keywords
 
-    return {word: getattr(args, word) for word in keywords() if hasattr(args, word)}
+    return {word: getattr(args, word) for word in keywords(road=road) if hasattr(args, word)}
 
 
 def _described(cls: type[Any], name: str) -> tuple[Any, dataclasses.Field[Any]]:

@@ -33,13 +33,13 @@ class Hidden:
 class Drawn:
     """A rich progress bar: each picture advances it by one, each stage by its share."""
 
-    def __init__(self, bar: Any, total: int) -> None:
-        self._bar, self._task, self._done = bar, bar.add_task("", total=total), 0
+    def __init__(self, bar: Any, total: int, stages: Sequence[str]) -> None:
+        self._bar, self._task, self._done, self._stages = bar, bar.add_task("", total=total), 0, stages
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Show the stage's name and move on."""
-        at = STAGES.index(stage) if stage in STAGES else 0
-        self._bar.update(self._task, description=stage, completed=self._done + (at + fraction) / len(STAGES))
+        at = self._stages.index(stage) if stage in self._stages else 0
+        self._bar.update(self._task, description=stage, completed=self._done + (at + fraction) / len(self._stages))
 
     def next(self) -> None:
         """Count one picture."""
@@ -48,7 +48,7 @@ class Drawn:
 
 
 @contextmanager
-def progress(total: int, shown: bool) -> Iterator[Bar]:
+def progress(total: int, shown: bool, stages: Sequence[str] = STAGES) -> Iterator[Bar]:
     """A bar on stderr while the work runs; nothing where stderr is no terminal."""
     if not (shown and sys.stderr.isatty()):
         yield Hidden()
@@ -63,7 +63,7 @@ def progress(total: int, shown: bool) -> Iterator[Bar]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Drawn(bar, total)
+        yield Drawn(bar, total, stages)
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

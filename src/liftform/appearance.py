@@ -16,8 +16,29 @@ FloatArray = NDArray[np.float32]
 def vertex_colors(mesh: Mesh) -> FloatArray | None:
     """Colours (V, 3) float32, sRGB-encoded in [0, 1], or None when the mesh says nothing about colour.
 
-    The texture wins over vertex colours (as when the mesh is drawn), and either is multiplied by the factor.
+    The texture wins over vertex colours (as when the mesh is drawn), and either is multiplied by the factor. Of a
+    vertex that faces of several materials share, the last one's.
     """
+    if mesh.face_material is None:
+        return _of_one_material(mesh)
+    colors = np.ones_like(mesh.vertices)
+    for k, material in enumerate(mesh.materials):
+        used = np.unique(mesh.faces[mesh.face_material == k])
+        part = mesh.with_(material=material, materials=(), face_material=None)
+        found = _of_one_material(_at_vertices(part, used))
+        if found is not None:
+            colors[used] = found
+    return colors
+
+
+def _at_vertices(mesh: Mesh, used: NDArray[np.int32]) -> Mesh:
+    """The vertices ``used`` alone, with what gives them colour."""
+    fields = {name: value[used] for name in ("uv", "colors") if (value := getattr(mesh, name)) is not None}
+    return Mesh(mesh.vertices[used], mesh.faces[:0], material=mesh.material, **fields)
+
+
+def _of_one_material(mesh: Mesh) -> FloatArray | None:
+    """Colours at the vertices of a mesh with one material, or none."""
     material = mesh.material or Material()
     factor = np.asarray(material.base_color[:3], np.float32)
     if material.base_color_texture is not None and mesh.uv is not None:

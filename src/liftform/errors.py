@@ -11,7 +11,8 @@ LiftformError                     1   anything liftform raises on purpose
 ├── MissingExtraError             5   an optional package is not installed
 ├── WeightsError                  6   network weights missing or not the published bytes
 ├── ReconstructionError           7   the network gave no usable surface
-└── DivergedError                 8   training whose numbers are no longer finite
+├── DivergedError                 8   training whose numbers are no longer finite
+└── UnfitError                    9   a mesh that was checked is not fit for a use
 (KeyboardInterrupt              130   Ctrl-C; TerminatedError, 143: the same by SIGTERM)
 """
 
@@ -89,6 +90,12 @@ class DivergedError(LiftformError):
     """Training that gives no finite gradients any more."""
 
     exit_code = 8
+
+
+class UnfitError(LiftformError):
+    """A mesh that was to be checked is not fit for one of the uses asked for."""
+
+    exit_code = 9
 
 
 class TerminatedError(KeyboardInterrupt):

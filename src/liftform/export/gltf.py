@@ -1,6 +1,6 @@
-"""glTF 2.0 binary (GLB): one mesh, one metallic-roughness material, everything in one file.
+"""glTF 2.0 binary (GLB): a mesh with all its materials, levels of detail and collision parts, everything in one file.
 
-Khronos glTF 2.0 specification, https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
+Khronos glTF 2.0 specification, https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html; levels by MSFT_lod.
 """
 
 from __future__ import annotations
@@ -14,144 +14,174 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..assets import Material, Mesh
-from ..conventions import srgb_to_linear
-from .content import encode_texture, unit_normals
+from ..assets import Material, Mesh, Model
+from .content import lots, quads_among
+from .gltf_data import Buffer, Rows, attributes, draco
+from .gltf_material import Materials, used
 
 if TYPE_CHECKING:
     from . import ExportOptions
 
-_FLOAT, _USHORT, _UINT = 5126, 5123, 5125
-_ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
-_LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP, _REPEAT = 9729, 9987, 33071, 10497
 _JSON_CHUNK, _BIN_CHUNK = 0x4E4F534A, 0x004E4942
 
 
-def encode(mesh: Mesh, path: Path, options: ExportOptions) -> dict[Path, bytes]:
-    """The mesh as the bytes of one .glb file.
+def encode(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes]:
+    """The model as the bytes of one .glb file.
 
-    Vertex colours become COLOR_0 (linear light), unless there is a texture, which they would tint. ``seen`` and
-    ``confidence`` become the application-specific attributes _SEEN and _CONFIDENCE (float). Metadata goes to the extras
-    of the mesh, under "liftform".
+    A primitive for each material; vertex colours become COLOR_0 (linear light) where there is no texture, which they
+    would tint. ``seen`` and ``confidence`` become the application-specific attributes _SEEN and _CONFIDENCE. Metadata
+    goes to the extras of the mesh, under "liftform", and the number of quadrilaterals to those of its primitives.
+    Levels hang on the mesh's node (MSFT_lod); collision parts are nodes named UCX_<mesh>_00 and on, as Unreal Engine
+    expects them. Raises MissingExtraError when a compression's package is missing.
     """
-    buffer = _Buffer()
-    primitive: dict[str, Any] = {"attributes": _attributes(buffer, mesh), "indices": _indices(buffer, mesh), "mode": 4}
-    node_mesh: dict[str, Any] = {"name": mesh.name, "primitives": [primitive]}
-    if mesh.metadata:
-        node_mesh["extras"] = {"liftform": _plain(mesh.metadata)}
-    document: dict[str, Any] = {
-        "asset": {"version": "2.0", "generator": f"liftform {__version__}"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": mesh.name, "mesh": 0}],
-        "meshes": [node_mesh],
-    }
-    if mesh.material is not None or mesh.colors is not None:
-        primitive["material"] = 0
-        _add_material(document, buffer, mesh, options)
-    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
-    document["buffers"] = [{"byteLength": len(buffer.data)}]
-    return {path: _container(document, bytes(buffer.data))}
+    writer = _Writer(options)
+    finest = writer.node(model.mesh, model.mesh.name)
+    levels = [writer.node(mesh, f"{model.mesh.name}_LOD{k + 1}") for k, mesh in enumerate(model.levels)]
+    hulls = writer.hulls(model)
+    if levels:
+        node = writer.document["nodes"][finest]
+        node["extensions"] = {"MSFT_lod": {"ids": levels}}
+        node["extras"] = {"MSFT_screencoverage": [*(0.5 ** (k + 1) for k in range(len(levels))), 0.0]}
+        used(writer.document, "MSFT_lod")
+    writer.document["scenes"] = [{"nodes": [finest, *hulls]}]
+    return {path: writer.container()}
 
 
-class _Buffer:
-    """The binary chunk while it grows, with the views and accessors into it. Every view starts at a multiple of 4."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
-
-    def view(self, content: bytes, target: int | None = None) -> int:
-        """Append bytes; the number of their view."""
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(content)}
-        self.views.append(view if target is None else {**view, "target": target})
-        self.data += content + b"\0" * (-len(content) % 4)
-        return len(self.views) - 1
-
-    def accessor(self, values: NDArray[Any], component: int, kind: str, target: int, bounds: bool = False) -> int:
-        """Append an array; the number of its accessor. ``bounds`` adds the exact lowest and highest values."""
-        view = self.view(values.tobytes(), target)
-        accessor = {"bufferView": view, "componentType": component, "count": len(values), "type": kind}
-        if bounds:
-            accessor |= {"min": values.min(0).astype(float).tolist(), "max": values.max(0).astype(float).tolist()}
-        self.accessors.append(accessor)
-        return len(self.accessors) - 1
+def encode_hulls(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes]:
+    """The collision parts alone as the bytes of one .glb file, named as in ``encode``."""
+    writer = _Writer(options)
+    writer.document["scenes"] = [{"nodes": writer.hulls(model)}]
+    return {path: writer.container()}
 
 
-def _attributes(buffer: _Buffer, mesh: Mesh) -> dict[str, int]:
-    """Accessor of each vertex attribute the mesh holds."""
+class _Writer:
+    """One document while it grows."""
 
-    def add(values: NDArray[Any], kind: str, bounds: bool = False) -> int:
-        return buffer.accessor(values.astype("<f4"), _FLOAT, kind, _ARRAY_BUFFER, bounds)
-
-    attributes = {"POSITION": add(mesh.vertices, "VEC3", bounds=True)}
-    if mesh.normals is not None:
-        attributes["NORMAL"] = add(unit_normals(mesh.normals), "VEC3")
-    if mesh.uv is not None:
-        attributes["TEXCOORD_0"] = add(mesh.uv, "VEC2")
-    if mesh.colors is not None and (mesh.material is None or mesh.material.base_color_texture is None):
-        attributes["COLOR_0"] = add(srgb_to_linear(np.clip(mesh.colors, 0, 1)), "VEC3")
-    for name, values in (("_SEEN", mesh.seen), ("_CONFIDENCE", mesh.confidence)):
-        if values is not None:
-            attributes[name] = add(np.clip(np.nan_to_num(values), 0, 1), "SCALAR")
-    return attributes
-
-
-def _indices(buffer: _Buffer, mesh: Mesh) -> int:
-    # 65535 itself is reserved in 16 bits: it restarts a primitive.
-    short = len(mesh.vertices) <= 65535
-    flat = mesh.faces.reshape(-1).astype("<u2" if short else "<u4")
-    return buffer.accessor(flat, _USHORT if short else _UINT, "SCALAR", _ELEMENT_ARRAY_BUFFER)
-
-
-def _add_material(document: dict[str, Any], buffer: _Buffer, mesh: Mesh, options: ExportOptions) -> None:
-    """Material, texture, image and sampler, as far as the mesh has them."""
-    material = mesh.material or Material()
-    pbr: dict[str, Any] = {"metallicFactor": material.metallic, "roughnessFactor": material.roughness}
-    if tuple(material.base_color) != (1.0, 1.0, 1.0, 1.0):
-        pbr["baseColorFactor"] = [float(x) for x in material.base_color]
-    entry: dict[str, Any] = {"name": material.name, "pbrMetallicRoughness": pbr}
-    if material.double_sided:
-        entry["doubleSided"] = True
-    if material.base_color[3] < 1:
-        entry["alphaMode"] = "BLEND"
-    document["materials"] = [entry]
-    if material.base_color_texture is None or mesh.uv is None:
-        return
-    pbr["baseColorTexture"] = {"index": 0}
-    content = encode_texture(material.base_color_texture, options)
-    inside = bool((mesh.uv >= 0).all() and (mesh.uv <= 1).all())
-    wrap = _CLAMP if inside else _REPEAT
-    document["textures"] = [{"sampler": 0, "source": 0}]
-    document["images"] = [
-        {
-            "name": f"{material.name}_color",
-            "mimeType": f"image/{options.texture_format}",
-            "bufferView": buffer.view(content),
+    def __init__(self, options: ExportOptions) -> None:
+        self._kind = options.compress
+        self.document: dict[str, Any] = {
+            "asset": {"version": "2.0", "generator": f"liftform {__version__}"},
+            "scene": 0,
+            "scenes": [],
+            "nodes": [],
+            "meshes": [],
         }
-    ]
-    document["samplers"] = [{"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR, "wrapS": wrap, "wrapT": wrap}]
+        self._buffer = Buffer(packed=options.compress == "meshopt")
+        self._materials = Materials(self.document, self._buffer, options)
+        if options.compress in ("quantise", "meshopt"):
+            used(self.document, "KHR_mesh_quantization", required=True)
+        if options.compress == "meshopt":
+            used(self.document, "EXT_meshopt_compression", required=True)
+        if options.compress == "draco":
+            used(self.document, "KHR_draco_mesh_compression", required=True)
+
+    def hulls(self, model: Model) -> list[int]:
+        """Append a node for every collision part; their numbers."""
+        return [self.node(mesh, f"UCX_{model.mesh.name}_{k:02d}") for k, mesh in enumerate(model.collision)]
+
+    def node(self, mesh: Mesh, name: str) -> int:
+        """Append a mesh and its node; the node's number."""
+        if self._kind == "meshopt":
+            mesh = _in_cache_order(mesh)
+        rows, placed = attributes(mesh, self._kind in ("quantise", "meshopt"))
+        shared: dict[str, int] = {}
+        entry: dict[str, Any] = {
+            "name": name,
+            "primitives": [self._primitive(mesh, rows, shared, *lot) for lot in lots(mesh)],
+        }
+        if mesh.metadata:
+            entry["extras"] = {"liftform": plain(mesh.metadata)}
+        meshes, nodes = self.document["meshes"], self.document["nodes"]
+        meshes.append(entry)
+        nodes.append({"name": name, "mesh": len(meshes) - 1, **placed})
+        return len(nodes) - 1
+
+    def _primitive(
+        self,
+        mesh: Mesh,
+        rows: dict[str, Rows],
+        shared: dict[str, int],
+        material: Material | None,
+        faces: NDArray[np.int64],
+    ) -> dict[str, Any]:
+        """The faces of one material; accessors of attributes are shared by all primitives of the mesh."""
+        tinting = material is not None and material.base_color_texture is not None
+        rows = {name: entry for name, entry in rows.items() if not (name == "COLOR_0" and tinting)}
+        primitive: dict[str, Any] = {"mode": 4}
+        if self._kind == "draco":
+            primitive |= self._draco(rows, mesh.faces[faces])
+        else:
+            for name, entry in rows.items():
+                if name not in shared:
+                    shared[name] = self._buffer.attribute(entry.values, entry.normalized, bounds=name == "POSITION")
+            primitive["attributes"] = {name: shared[name] for name in rows}
+            primitive["indices"] = self._buffer.indices(mesh.faces[faces], len(mesh.vertices))
+        if material is not None or mesh.colors is not None:
+            inside = mesh.uv is not None and bool((mesh.uv >= 0).all() and (mesh.uv <= 1).all())
+            shown = material or Material()
+            primitive["material"] = self._materials.add(shown, inside, mesh.uv is not None)
+        quads = quads_among(mesh, faces) if self._kind in ("none", "quantise") else 0  # others reorder
+        return primitive | ({"extras": {"liftform_quads": quads}} if quads else {})
+
+    def _draco(self, rows: dict[str, Rows], faces: NDArray[np.int32]) -> dict[str, Any]:
+        stream, ids, decoded, triangles = draco(rows, faces)
+        accessors = {
+            name: self._buffer.accessor(entry.values, None, entry.normalized, bounds=name == "POSITION")
+            for name, entry in decoded.items()
+        }
+        flat = triangles.reshape(-1, 1).astype("<u4")
+        extension = {"bufferView": self._buffer.view(stream), "attributes": ids}
+        return {
+            "attributes": accessors,
+            "indices": self._buffer.accessor(flat, None),
+            "extensions": {"KHR_draco_mesh_compression": extension},
+        }
+
+    def container(self) -> bytes:
+        """Header, JSON chunk padded with spaces, binary chunk padded with zeros (4.4 of the specification)."""
+        document = self.document | {"accessors": self._buffer.accessors, "bufferViews": self._buffer.views}
+        document["buffers"] = self._buffer.buffers
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        text += b" " * (-len(text) % 4)
+        binary = self._buffer.data
+        total = 12 + 8 + len(text) + 8 + len(binary)
+        header = struct.pack("<4sII", b"glTF", 2, total)
+        chunks = struct.pack("<II", len(text), _JSON_CHUNK) + text + struct.pack("<II", len(binary), _BIN_CHUNK)
+        return header + chunks + bytes(binary)
 
 
-def _container(document: dict[str, Any], binary: bytes) -> bytes:
-    """Header, JSON chunk padded with spaces, binary chunk padded with zeros (4.4 of the specification)."""
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(binary)
-    header = struct.pack("<4sII", b"glTF", 2, total)
-    chunks = struct.pack("<II", len(text), _JSON_CHUNK) + text + struct.pack("<II", len(binary), _BIN_CHUNK)
-    return header + chunks + binary
+def _in_cache_order(mesh: Mesh) -> Mesh:
+    """The mesh with faces, then vertices, in the order in which neighbours stand together: it packs tighter."""
+    from meshoptimizer import optimize_vertex_cache
+
+    lot = np.zeros(len(mesh.faces), np.int32) if mesh.face_material is None else mesh.face_material
+    order = np.argsort(lot, kind="stable")
+    faces, starts = mesh.faces[order], np.flatnonzero(np.diff(lot[order], prepend=-1))
+    parts = []
+    for part in np.split(faces, starts[1:]):
+        flat = np.ascontiguousarray(part.reshape(-1), np.uint32)
+        out = np.empty_like(flat)
+        optimize_vertex_cache(out, flat, len(flat), len(mesh.vertices))
+        parts.append(out.reshape(-1, 3))
+    faces = np.concatenate(parts).astype(np.int64)
+    used_vertices, first = np.unique(faces.reshape(-1), return_index=True)
+    kept = used_vertices[np.argsort(first)]
+    number = np.zeros(len(mesh.vertices), np.int32)
+    number[kept] = np.arange(len(kept), dtype=np.int32)
+    fields = ("normals", "uv", "colors", "seen", "confidence")
+    values = {name: value[kept] for name in fields if (value := getattr(mesh, name)) is not None}
+    material = None if mesh.face_material is None else mesh.face_material[order]
+    return mesh.with_(vertices=mesh.vertices[kept], faces=number[faces], face_material=material, quads=0, **values)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """``value`` as JSON knows it: numpy becomes lists and numbers, not-a-number null, anything else its text."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if value is None or isinstance(value, str | int | bool) else str(value)

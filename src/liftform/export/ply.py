@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..appearance import vertex_colors
-from ..assets import Mesh, PointCloud
+from ..assets import Model, PointCloud
 from ..conventions import linear_to_srgb, srgb_to_linear, to_uint8
 from ..topology import merge_map
 from .content import signature, unit_normals
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 _TYPES = {"<f4": "float", "u1": "uchar"}
 
 
-def encode(asset: Mesh | PointCloud, path: Path, options: ExportOptions) -> dict[Path, bytes]:
+def encode(asset: Model | PointCloud, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The asset as one .ply file.
 
-    A mesh's vertices doubled for UV seams become one: colours (from the texture if there is one), normals, ``seen``
-    and ``confidence`` are averaged over them, texture coordinates are not kept.
+    Quadrilaterals stay whole. A mesh's vertices doubled for UV seams become one: colours (from the texture if there is
+    one), normals, ``seen`` and ``confidence`` are averaged over them, texture coordinates are not kept.
     """
     if isinstance(asset, PointCloud):
         return {path: _file(_columns(asset.points, asset.normals, asset.colors, {}), None, signature(asset))}
-    first, index = merge_map(asset.vertices)
-    colors = vertex_colors(asset)
+    mesh = asset.mesh
+    first, index = merge_map(mesh.vertices)
+    colors = vertex_colors(mesh)
     columns = _columns(
-        asset.vertices[first],
-        None if asset.normals is None else _averaged(asset.normals, index),
+        mesh.vertices[first],
+        None if mesh.normals is None else _averaged(mesh.normals, index),
         None if colors is None else linear_to_srgb(_averaged(srgb_to_linear(colors), index)),
         {
             name: _averaged(np.clip(np.nan_to_num(values), 0, 1)[:, None], index)
-            for name, values in (("seen", asset.seen), ("confidence", asset.confidence))
+            for name, values in (("seen", mesh.seen), ("confidence", mesh.confidence))
             if values is not None
         },
     )
-    return {path: _file(columns, index[asset.faces], signature(asset))}
+    return {path: _file(columns, [index[part] for part in mesh.polygons], signature(mesh))}
 
 
 def _averaged(values: NDArray[np.floating[Any]], index: NDArray[Any]) -> NDArray[np.float32]:
@@ -68,8 +69,8 @@ def _columns(
     return columns | {name: values[:, 0].astype("<f4") for name, values in shares.items()}
 
 
-def _file(columns: dict[str, NDArray[Any]], faces: NDArray[Any] | None, note: str) -> bytes:
-    """Header, with ``note`` as its comment, and binary body."""
+def _file(columns: dict[str, NDArray[Any]], faces: list[NDArray[Any]] | None, note: str) -> bytes:
+    """Header, with ``note`` as its comment, and binary body; faces: (N, corners) for each number of corners."""
     kinds = [(name, "u1" if values.dtype == np.uint8 else "<f4") for name, values in columns.items()]
     vertices = np.empty(len(columns["x"]), kinds)
     for name, values in columns.items():
@@ -78,8 +79,9 @@ def _file(columns: dict[str, NDArray[Any]], faces: NDArray[Any] | None, note: st
     lines += [f"element vertex {len(vertices)}", *(f"property {_TYPES[kind]} {name}" for name, kind in kinds)]
     body = vertices.tobytes()
     if faces is not None:
-        rows = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
-        rows["count"], rows["corners"] = 3, faces
-        lines += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
-        body += rows.tobytes()
+        lines += [f"element face {sum(map(len, faces))}", "property list uchar int vertex_indices"]
+        for part in faces:
+            rows = np.empty(len(part), [("count", "u1"), ("corners", "<i4", part.shape[1])])
+            rows["count"], rows["corners"] = part.shape[1], part
+            body += rows.tobytes()
     return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + body

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..assets import Mesh
+from ..assets import Model
 from .content import signature
 
 if TYPE_CHECKING:
     from . import ExportOptions
 
 
-def encode(mesh: Mesh, path: Path, options: ExportOptions) -> dict[Path, bytes]:
+def encode(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The mesh as one .stl file, coordinates as they are. STL knows neither axes nor units: the header notes both."""
+    mesh = model.mesh
     header = signature(mesh).encode("ascii")
     triangles = np.zeros(len(mesh.faces), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     triangles["normal"] = mesh.face_normals()

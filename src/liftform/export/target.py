@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 from ..errors import OutputError
 from ..files import reason
+from ..runtime import need
 
 #: Suffix -> what is written.
 FORMATS = {
     ".glb": "glTF 2.0, textured, for engines, viewers and the web",
-    ".obj": "Wavefront OBJ with .mtl and texture beside it",
+    ".obj": "Wavefront OBJ with .mtl and textures beside it, true quads",
     ".ply": "vertex colours and how far each vertex was seen, or a point cloud",
     ".stl": "geometry alone, for printing",
+    ".3mf": "geometry with colours in millimetres, for printing",
+    ".usdz": "USD in one file, for AR on Apple devices (extra usd)",
+    ".usda": "USD as text, textures beside it, true quads (extra usd)",
+    ".usdc": "USD, binary, textures beside it, true quads (extra usd)",
 }
 
 
 def check_suffix(path: str | Path) -> str:
-    """The lower-case suffix of ``path`` if liftform writes that format; else OutputError naming the known ones."""
+    """The lower-case suffix of ``path`` if liftform writes that format; else OutputError naming the known ones.
+
+    Raises MissingExtraError for USD without usd-core.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         what = f"unknown output format {suffix!r}" if suffix else "the output file has no suffix"
         raise OutputError(f"{path}: {what}", f"known: {' '.join(FORMATS)}")
+    if suffix.startswith(".usd") and importlib.util.find_spec("pxr") is None:
+        need("pxr", "usd")
     return suffix
 
 

@@ -109,7 +109,7 @@ def _joined(source: Source, found: Found, flatten: bool) -> Mesh:
 
 
 def _metadata(source: Source, found: Found, mesh: Mesh) -> dict[str, Any]:
-    unit = "unknown" if found.metres is None else "metre"
+    unit = "unknown" if found.metres is None or found.guessed else "metre"
     size = [round(float(x), 6) for x in np.ptp(mesh.vertices, axis=0)]
     scale = {"unit": unit, "factor": found.metres or 1.0, "size": size}
     return {"scale": scale, **mesh.metadata, "file": {"format": found.format, "warnings": source.notes}}

@@ -17,7 +17,7 @@ from ..assets import Material, Mesh
 from ..conventions import linear_to_srgb
 from .gltf_data import Accessors
 from .gltf_material import Materials, Placement
-from .source import Found, Source, moved, unit_or_none, untextured
+from .source import Found, Source, compact, moved, unit_or_none, untextured
 
 #: Extensions that change how a file is read and are read; all others that a file calls required become notes.
 _KNOWN = {
@@ -51,7 +51,7 @@ def read(source: Source) -> Found:
             source.note(f"{what} are ignored: the geometry is that of the file at rest")
     accessors = Accessors(source, document, binary)
     materials = Materials(source, document, accessors)
-    placed = list(_placed(source, document))
+    placed = _without_collision(source, list(_placed(source, document)))
     source.allow(sum(_count(document, mesh) for _, _, mesh in placed))
     parts = []
     for name, matrix, mesh in placed:
@@ -87,7 +87,7 @@ def _list(document: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _placed(source: Source, document: Mapping[str, Any]) -> Iterator[_Placed]:
-    """Every node of the scene with one; collision parts are left out."""
+    """Every node of the scene that has a mesh."""
     nodes, meshes = _list(document, "nodes"), _list(document, "meshes")
     scenes = _list(document, "scenes")
     if scenes:
@@ -111,11 +111,15 @@ def _placed(source: Source, document: Mapping[str, Any]) -> Iterator[_Placed]:
         if node.get("mesh") is None:
             continue
         mesh = meshes[int(node["mesh"])]
-        name = str(node.get("name") or mesh.get("name") or "")
-        if name.startswith(_COLLISION):
-            source.note(f"collision parts ({_COLLISION}…) are left out")
-        else:
-            yield name, matrix, mesh
+        yield str(node.get("name") or mesh.get("name") or ""), matrix, mesh
+
+
+def _without_collision(source: Source, placed: list[_Placed]) -> list[_Placed]:
+    """What is seen: collision parts are left out, unless there is nothing else."""
+    seen = [place for place in placed if not place[0].startswith(_COLLISION)]
+    if 0 < len(seen) < len(placed):
+        source.note(f"collision parts ({_COLLISION}…) are left out")
+    return seen or placed
 
 
 def _local(node: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -170,7 +174,8 @@ def _parts(
         material, placement = materials.of(primitive.get("material"))
         part = _part(primitive, accessors, material, placement)
         if part is not None:
-            yield part.with_(name=name, metadata=metadata, quads=_quads(primitive, part))
+            part = part.with_(name=name, metadata=metadata, quads=_quads(primitive, part))
+            yield compact(part) if len(_list(mesh, "primitives")) > 1 else part  # which may share their vertices
 
 
 def _part(

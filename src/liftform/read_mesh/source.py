@@ -68,13 +68,15 @@ class Source:
 class Found:
     """What a reader found: parts of at most one material each, in place, and what the format says of units and axes.
 
-    metres: of one unit of the file, None where it does not say. z_up: the file says that +Z points up.
+    metres: of one unit of the file, None where it does not say; guessed: it says that its unit is none to rely on.
+    z_up: the file says that +Z points up.
     """
 
     format: str
     parts: list[Mesh]
     metres: float | None = None
     z_up: bool = False
+    guessed: bool = False
 
 
 def opened(path: Path, max_faces: int) -> Source:
@@ -141,6 +143,18 @@ def moved(mesh: Mesh, matrix: NDArray[np.float64]) -> Mesh:
     normals = None if mesh.normals is None else unit_or_none(mesh.normals.astype(np.float64) @ np.linalg.pinv(linear))
     faces = turned_over(mesh) if np.linalg.det(linear) < 0 else mesh.faces
     return mesh.with_(vertices=vertices, normals=normals, faces=faces)
+
+
+def compact(mesh: Mesh) -> Mesh:
+    """The part without vertices that no face uses."""
+    used = np.unique(mesh.faces)
+    if len(used) == len(mesh.vertices):
+        return mesh
+    number = np.zeros(len(mesh.vertices), np.int32)
+    number[used] = np.arange(len(used), dtype=np.int32)
+    fields = ("normals", "uv", "colors", "seen", "confidence")
+    kept = {name: value[used] for name in fields if (value := getattr(mesh, name)) is not None}
+    return mesh.with_(vertices=mesh.vertices[used], faces=number[mesh.faces], **kept)
 
 
 def turned_over(mesh: Mesh) -> NDArray[np.int32]:

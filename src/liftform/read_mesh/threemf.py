@@ -56,6 +56,7 @@ class _Model:
     """One .model member: objects, groups and textures by number, and what shall be built."""
 
     unit: str = "millimeter"
+    notes: dict[str, str] = field(default_factory=dict)
     objects: dict[str, _Object] = field(default_factory=dict)
     groups: dict[int, _Group] = field(default_factory=dict)
     textures: dict[int, str] = field(default_factory=dict)
@@ -77,7 +78,8 @@ def read(source: Source) -> Found:
     parts = [part for key, matrix in items for part in book.placed(key, matrix, 0)]
     if main.unit not in _METRES:
         source.note(f"unknown unit {main.unit[:40]!r}: taken for millimetres")
-    return Found("3MF", parts, _METRES.get(main.unit, 1e-3), z_up=True)
+    guessed = main.notes.get("Description", "").startswith("unit: unknown")  # as liftform writes it
+    return Found("3MF", parts, _METRES.get(main.unit, 1e-3), z_up=True, guessed=guessed)
 
 
 def _root(archive: Archive) -> str | None:
@@ -193,9 +195,25 @@ class _Book:
         return self._materials[(member,)]
 
 
-def _walk(data: bytes, start: Callable[[str, Mapping[str, str]], None]) -> None:
-    """Call ``start`` with the local name and attributes of every element. Raises ValueError for document types:
-    3MF forbids them, and entities are how small files become large."""
+def _walk(
+    data: bytes,
+    start: Callable[[str, Mapping[str, str]], None],
+    note: Callable[[str, str], object] = lambda name, text: None,
+) -> None:
+    """Call ``start`` with the local name and attributes of every element, ``note`` with name and text of metadata.
+
+    Raises ValueError for document types: 3MF forbids them, and entities are how small files become large.
+    """
+    named: list[str] = []
+
+    def started(name: str, attributes: Mapping[str, str]) -> None:
+        local = name.rpartition(" ")[2]
+        named[:] = [attributes.get("name", "")] if local == "metadata" else []
+        start(local, {key.rpartition(" ")[2]: value for key, value in attributes.items()})
+
+    def told(text: str) -> None:
+        if named and text.strip():
+            note(named[0], text)
 
     def forbidden(*_: object) -> None:
         raise ValueError("it declares a document type")
@@ -203,9 +221,8 @@ def _walk(data: bytes, start: Callable[[str, Mapping[str, str]], None]) -> None:
     parser = xml.parsers.expat.ParserCreate(namespace_separator=" ")
     parser.StartDoctypeDeclHandler = forbidden
     parser.EntityDeclHandler = forbidden
-    parser.StartElementHandler = lambda name, attributes: start(
-        name.rpartition(" ")[2], {key.rpartition(" ")[2]: value for key, value in attributes.items()}
-    )
+    parser.StartElementHandler = started
+    parser.CharacterDataHandler = told
     parser.Parse(data, True)
 
 
@@ -232,7 +249,7 @@ def _parsed(source: Source, data: bytes, member: str) -> _Model:
         else:
             _other(name, a, model, here)
 
-    _walk(data, start)
+    _walk(data, start, lambda name, text: model.notes.setdefault(name, text.strip()))
     return model
 
 

@@ -5,8 +5,9 @@ Universal Scene Description (Pixar), UsdPreviewSurface specification 2.6.
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,22 @@ def read(source: Source) -> Found:
             parts = [part for prim in _meshes(source, stage) for part in _parts(source, prim, looks)]
             metres = float(UsdGeom.GetStageMetersPerUnit(stage))
             z_up = UsdGeom.GetStageUpAxis(stage) == UsdGeom.Tokens.z
+            noted = _notes(stage.GetRootLayer().customLayerData)
             del stage
     finally:
         delegate.TakeUncoalescedDiagnostics()
         del delegate
-    return Found("USD", parts, metres if np.isfinite(metres) and metres > 0 else None, z_up)
+    if noted is not None:  # liftform notes the unit there
+        parts = [part.with_(metadata=noted) for part in parts]
+    known = noted is None and np.isfinite(metres) and metres > 0
+    return Found("USD", parts, metres if known else None, z_up)
+
+
+def _notes(layer: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The metadata that liftform wrote, or None in other files."""
+    text = layer.get("liftform")
+    noted = json.loads(text) if isinstance(text, str) else None
+    return noted if isinstance(noted, dict) else None
 
 
 def _with_right_suffix(source: Source, folder: Path) -> Path:
@@ -133,6 +145,7 @@ class _Corners:
             mesh = UsdGeom.Mesh(prim)
             values = _array(mesh.GetNormalsAttr().Get(), 3)
             self.normals = self._rows(values, None, str(mesh.GetNormalsInterpolation())) if len(values) else None
+        self.shares = {name: self._column(api.GetPrimvar(name), 1) for name in ("seen", "confidence")}
 
     def _column(self, primvar: Any, width: int) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         if not primvar or not primvar.HasValue():
@@ -164,13 +177,11 @@ def _part(positions: NDArray[np.float64], table: _Corners, chosen: NDArray[np.in
     """The chosen triangles; corners that agree in everything become one vertex."""
     flat = chosen.reshape(-1)
     columns = [table.positions[flat]]
-    shown = {name: getattr(table, name) for name in ("uv", "normals", "colors")}
-    columns += [found[0][flat] for found in shown.values() if found is not None]
+    every = {"uv": table.uv, "normals": table.normals, "colors": table.colors, **table.shares}
+    shown = {name: found for name, found in every.items() if found is not None}
+    columns += [found[0][flat] for found in shown.values()]
     (v, *rest), index = polygons.unified(columns)
-    values = {
-        name: found[1][rows]
-        for (name, found), rows in zip([item for item in shown.items() if item[1] is not None], rest, strict=True)
-    }
+    values = {name: found[1][rows] for (name, found), rows in zip(shown.items(), rest, strict=True)}
     uv, colors, normals = values.get("uv"), values.get("colors"), values.get("normals")
     return Mesh(
         positions[v].astype(np.float32),
@@ -178,8 +189,14 @@ def _part(positions: NDArray[np.float64], table: _Corners, chosen: NDArray[np.in
         normals=None if normals is None else unit_or_none(normals),
         uv=None if uv is None else np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1).astype(np.float32),
         colors=None if colors is None else linear_to_srgb(np.clip(colors, 0, 1).astype(np.float32)),
+        seen=_share(values.get("seen")),
+        confidence=_share(values.get("confidence")),
         quads=quads,
     )
+
+
+def _share(values: NDArray[np.float64] | None) -> NDArray[np.float32] | None:
+    return None if values is None else np.clip(values[:, 0], 0, 1).astype(np.float32)
 
 
 def _array(values: Any, width: int) -> NDArray[np.float64]:

@@ -27,12 +27,13 @@ class Job:
 @dataclass(frozen=True)
 class Extras:
     """What is written beside each asset. turntable: "", a kind (beside it), or the path of such a file. points: the
-    asset itself is the point cloud of a scene."""
+    asset itself is the point cloud of a scene. html: the report also as a page."""
 
     report: bool = True
     preview: bool = True
     turntable: str = ""
     points: bool = False
+    html: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _one(job: Job, recipe: Recipe, extras: Extras, resume: bool, progress: Progr
         check_target(job.target)
         result = make(job.source, recipe, progress=progress)
         turntable = _turntable(job.target, extras.turntable)
-        written = result.save(job.target, extras.report, extras.preview, turntable, extras.points)
+        written = result.save(job.target, extras.report, extras.preview, turntable, extras.points, extras.html)
         return Outcome(job, "made", tuple(written), result.report.to_dict())
     except LiftformError as error:
         return Outcome(job, "failed", error=error)

@@ -78,11 +78,13 @@ class Result:
         preview: bool = True,
         turntable: str | Path | None = None,
         points: bool = False,
+        html: bool = False,
     ) -> list[Path]:
         """Write the asset, ``<stem>.report.json`` and ``<stem>.preview.png``: all of them whole, or none.
 
         The suffix chooses the format (.glb .obj .ply .stl). turntable: the file of an animation (.webp or .mp4).
-        points: the asset is the point cloud of a scene (.ply) instead of its mesh.
+        points: the asset is the point cloud of a scene (.ply) instead of its mesh. html: the report also as a page with
+        pictures, ``<stem>.report.html``.
         Returns the paths written, the asset first. Raises OutputError, and nothing is left behind.
         """
         from .export import check_target
@@ -95,15 +97,17 @@ class Result:
         if preview:
             files[path.with_name(f"{path.stem}.preview.png")] = self._preview_png()
         if report:
-            files[path.with_name(f"{path.stem}.report.json")] = self._report_json(files)
+            files[path.with_name(f"{path.stem}.report.json")] = self._finished_report(files).to_json().encode()
+        if html:
+            files[path.with_name(f"{path.stem}.report.html")] = self._finished_report(files).to_html()
         _spare_the_input(Path(self.capture.photo.source), files)
         extra = [self._animated(turntable)] if turntable else []
         return sorted([*write_whole(files), *extra], key=lambda file: file != path)
 
-    def _report_json(self, files: Mapping[Path, bytes]) -> bytes:
+    def _finished_report(self, files: Mapping[Path, bytes]) -> Report:
         """The report, with the sizes of the files beside it and the recipe that led to them."""
         sizes = {path.name: len(data) for path, data in files.items()}
-        return replace(self.report, files=sizes, recipe=self.recipe.to_tables()).to_json().encode()
+        return replace(self.report, files=sizes, recipe=self.recipe.to_tables())
 
     def _animated(self, path: str | Path) -> Path:
         from .preview import turntable

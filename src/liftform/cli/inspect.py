@@ -156,10 +156,8 @@ def _rows(mesh: Mesh, found: Measures) -> list[tuple[str, str]]:
 
     figures = found.figures()
     sound = [name if getattr(found.health, name) else f"NOT {name}" for name in ("watertight", "manifold", "outward")]
-    rows = [
-        ("sound", ", ".join(sound)),
-        ("size", f"{extent(found)} (real size {written('size_known', figures['size_known'])})"),
-    ]
+    size = f"{extent(found)} (real size {written('size_known', figures['size_known'])})"
+    rows = [("sound", ", ".join(sound)), ("size", size)]
     rows.append(("colour", ", ".join(f"{k} {w} x {h}" for k, (w, h) in found.look.maps.items()) or found.look.color))
     names = [*_ALWAYS, *(name for name in _WHEN_WRONG if figures[name]), *_LATER]
     rows += [(FIGURES[n][0], written(n, figures[n])) for n in names if figures[n] is not None or n in _ALWAYS]

@@ -35,6 +35,7 @@ def parser() -> Parser:
     )
     p.add_argument("--format", default="glb", choices=kinds, help="format inside a folder (default: glb)")
     p.add_argument("--report", action=argparse.BooleanOptionalAction, default=True, help="write NAME.report.json")
+    p.add_argument("--html", action="store_true", help="write NAME.report.html too: the report as a page with pictures")
     p.add_argument("--preview", action=argparse.BooleanOptionalAction, default=True, help="write NAME.preview.png")
     p.add_argument(
         "--turntable", metavar="FILE|webp|gif|mp4", help="also write an animation, here or as NAME.turntable.…"
@@ -130,7 +131,7 @@ def _extras(args: argparse.Namespace) -> batch.Extras:
             raise UsageError(f"--turntable {turntable} must be webp, gif, mp4 or such a file", "as in turn.webp")
         if len(args.pictures) > 1:
             raise UsageError("--turntable names one file for several pictures", "say --turntable webp")
-    return batch.Extras(args.report, args.preview, turntable, args.points)
+    return batch.Extras(args.report, args.preview, turntable, args.points, args.html)
 
 
 def _tell(outcome: batch.Outcome, as_json: bool, brief: bool) -> None:

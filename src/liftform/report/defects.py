@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ..assets import Mesh
 from ..render import Color
 from ..topology import INTERSECTION_FACE_LIMIT, components, merged, self_intersections
+from .solid import sampled
 
 #: kind of defect -> (what it is called, sRGB colour it is marked in)
 MARKS: dict[str, tuple[str, Color]] = {
@@ -18,8 +20,12 @@ MARKS: dict[str, tuple[str, Color]] = {
     "cutting": ("faces that cut each other", (0.95, 0.52, 0.0)),
     "floating": ("floating pieces", (0.10, 0.38, 0.93)),
 }
-#: A piece with less than this share of the surface, beside a larger one, floats.
-_FLOATING = 0.03
+#: A piece with less than this share of the surface ...
+_SMALL = 0.03
+#: ... further than this share of the diagonal from all that is larger floats.
+_AWAY = 0.01
+#: Points by which the larger pieces stand for that distance.
+_POINTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def defects(mesh: Mesh) -> Defects:
     pairs = self_intersections(positions, faces) if len(faces) <= INTERSECTION_FACE_LIMIT else None
     if pairs is not None:
         cutting[pairs.ravel()] = True
-    floating, pieces = _floating(positions, faces)
+    floating, pieces = _floating(mesh, positions, faces, pairs)
     return Defects(borders, nonmanifold, cutting, floating, pieces, pairs is not None)
 
 
@@ -66,11 +72,28 @@ def _edges(positions: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[ND
     return positions[ends[uses == 1]], positions[ends[uses > 2]]
 
 
-def _floating(positions: NDArray[np.float32], faces: NDArray[np.int32]) -> tuple[NDArray[np.bool_], int]:
+def _floating(
+    mesh: Mesh, positions: NDArray[np.float32], faces: NDArray[np.int32], pairs: NDArray[np.integer[Any]] | None
+) -> tuple[NDArray[np.bool_], int]:
+    """Faces and number of small pieces that neither cut nor come near a larger one."""
+    from scipy.spatial import cKDTree
+
     label = components(faces)
     corners = positions[faces].astype(np.float64)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     of_part = np.bincount(label, area)
-    small = of_part < _FLOATING * max(of_part.sum(), 1e-300)
+    small = of_part < _SMALL * max(of_part.sum(), 1e-300)
     small[of_part.argmax()] = False
+    if not small.any():
+        return np.zeros(len(faces), bool), 0
+    if pairs is not None:
+        one, other = label[pairs[:, 0]], label[pairs[:, 1]]
+        small[one[~small[other]]] = False
+        small[other[~small[one]]] = False
+    large = mesh.with_(faces=mesh.faces[~small[label]])
+    points, _, _ = sampled(large, _POINTS)
+    reach = _AWAY * float(np.linalg.norm(np.ptp(positions, axis=0))) + np.sqrt(area[~small[label]].sum() / _POINTS)
+    index = np.flatnonzero(small[label])
+    near = cKDTree(points).query(corners[index].reshape(-1, 3), distance_upper_bound=reach)[0] <= reach
+    small[label[index[near.reshape(-1, 3).any(1)]]] = False
     return np.asarray(small[label]), int(small.sum())

@@ -95,8 +95,8 @@ class Report:
         }
         if times:
             facts["seconds"] = {**self.seconds, "total": sum(self.seconds.values())}
-        plain: dict[str, Any] = _plain(facts)
-        return plain
+        rounded: dict[str, Any] = plain(facts)
+        return rounded
 
     def to_json(self, times: bool = True) -> str:
         """``to_dict`` as indented text ending in a newline."""
@@ -107,6 +107,24 @@ class Report:
         """Write the JSON whole or not at all; raises OutputError."""
         with whole_file(path) as beside:
             beside.write_text(self.to_json(times), encoding="utf-8")
+
+    def to_html(self) -> bytes:
+        """A self-contained page with pictures, see ``html.page``; rendering them takes a second or two."""
+        from .html import Content, page
+
+        trust = self.trust
+        content = Content(
+            title=Path(self.photo.source).name or self.mesh.name,
+            mesh=self.mesh,
+            measures=self.measures,
+            fitness=self.fitness,
+            photo=self.photo,
+            decisions=self.decisions,
+            warnings=self.warnings,
+            trust="" if trust is None else f"Trust: {trust['words']}.",
+            files=self.files,
+        )
+        return page(content)
 
     def table(self) -> Table:
         """A short table for the terminal."""
@@ -216,14 +234,14 @@ def _unit(scale: str) -> str:
     return {"metric": "metre", "guess": "guessed metre"}.get(scale, "unknown")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers rounded to a few significant digits, numpy and paths turned into what JSON can hold, NaN into None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value

@@ -16,6 +16,7 @@ from .gallery import gallery
 from .gates import LEVELS, Fitness, Reason
 from .limits import USES
 from .measures import FIGURES, Measures, written
+from .words import BY
 
 if TYPE_CHECKING:
     from .pictures import Picture
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 #: Level of a verdict -> class of the style sheet, and a sign that does not rest on colour.
 _CLASSES = {"yes": "yes", "with care": "care", "no": "no"}
 _SIGNS = {"yes": "✓", "with care": "!", "no": "✕"}
-#: What a use's ``by`` says to people.
-_BY = {
-    "as it is": "as it is",
-    "after fixing": "after fixing",
-    "finished by hand": "as a start; finish it by hand",
-    "by hand": "model it by hand",
-}
 #: Heading -> figures below it.
 _GROUPS = {
     "Soundness": ("open_edges", "nonmanifold", "flipped", "self_intersections", "degenerate", "parts"),
@@ -109,7 +103,7 @@ def _parts(content: Content) -> Iterator[str]:
 
 def _head(content: Content) -> str:
     found = content.measures
-    facts = [("Size", _extent(found)), ("Real size", written("size_known", found.figures()["size_known"]))]
+    facts = [("Size", extent(found)), ("Real size", written("size_known", found.figures()["size_known"]))]
     facts += [("Triangles", f"{found.health.faces:,}"), ("Watertight", "yes" if found.health.watertight else "no")]
     if found.file_bytes is not None:
         facts.append(("File", written("file_bytes", found.file_bytes)))
@@ -140,7 +134,7 @@ def _verdicts(fitness: Sequence[Fitness]) -> str:
         badge = f'<span class="badge {_CLASSES[f.fit]}">{_SIGNS[f.fit]} {LEVELS[f.fit]}</span>'
         reasons = "".join(f"<li>{_reason(reason)}</li>" for reason in f.reasons) or "<li>nothing stands against it</li>"
         rows += f'<tr><th scope="row">{_text(f.use)}<small>{_text(what.get(f.use, ""))}</small></th><td>{badge}</td>'
-        rows += f"<td><ul>{reasons}</ul></td><td>{_text(_BY[f.by])}</td></tr>"
+        rows += f"<td><ul>{reasons}</ul></td><td>{_text(BY[f.by])}</td></tr>"
     head = _row_of_heads("Use", "Verdict", "Why", "How to use it")
     return f'<div class="scroll"><table class="verdicts"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
@@ -174,7 +168,7 @@ def _size_table(content: Content) -> str:
     maps = [", ".join(f"{name} {w} × {h}" for name, (w, h) in m.look.maps.items()) or m.look.color for m in both]
     rows = [
         ("real size", *(written("size_known", m.figures()["size_known"]) for m in both)),
-        ("width × height × depth", *(_extent(m) for m in both)),
+        ("width × height × depth", *(extent(m) for m in both)),
         ("area", *(_amount(m.health.area, m.metres, 2) for m in both)),
         ("volume", *(_amount(m.health.volume, m.metres, 3) if m.health.watertight else "open" for m in both)),
         ("colour and maps", *maps),
@@ -244,7 +238,8 @@ def _heading(title: str) -> str:
     return f"<h2>{_text(title)}</h2>"
 
 
-def _extent(found: Measures) -> str:
+def extent(found: Measures) -> str:
+    """Width, height and depth with their unit."""
     if found.metres is None:
         return " × ".join(f"{side:.3g}" for side in found.extent) + " units"
     unit, name = (1.0, "m") if found.longest * found.metres >= 1 else (100.0, "cm")

@@ -151,7 +151,7 @@ LIMITS: tuple[Limit, ...] = (
           unknown="texels a metre unknown without a real size"),
     Limit("game", "density_spread", 4, 32, "texels {value} times denser in places", "unwrap it again", source="texel"),
     Limit("game", "stretch", 3, None, "texture stretched {value} times", "unwrap it again"),
-    Limit("game", "odd_textures", 0, None, "textures whose sides are no powers of two", _TEXTURE),
+    Limit("game", "odd_textures", 0, None, "textures whose sides are no powers of two", "resize them"),
     Limit("game", "materials", 4, 50, "{value} materials, a draw call each", "bake one texture"),
     Limit("game", "nonmanifold", 0, None, "{value} non-manifold edges and vertices", _REPAIR, source="mesh"),
     Limit("game", "flipped", 0, None, "parts are inside out and may not be drawn", _REPAIR, source="gltf"),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Unit of a mesh (metadata["scale"]["unit"]) -> what is known of its scale.
 SCALES = {"metre": "metric", "guessed metre": "guess"}
-#: Formats whose specification says that coordinates are metres.
-_METRES = (".glb", ".gltf", ".usd", ".usda", ".usdc", ".usdz")
+#: Formats that always have a unit, whether or not whoever wrote the file cared for it.
+_UNIT_BY_FORMAT = ("glTF", "USD")
 #: Walls thinner than this cannot be printed, see docs/gates.md; in millimetres.
 THINNEST_MM = 0.8
 #: Wall thicknesses of which the share below is told, in millimetres.
@@ -96,9 +96,8 @@ def measure(
 ) -> Measures:
     """Measure a mesh, or the finest mesh of a model.
 
-    path: the file it came from; its suffix may say the unit, its size is told. metres: the length of one unit, when
-    the user states it; it wins over what metadata["scale"]["unit"] and the format say. health: if known already.
-    Raises InputError when the arrays are not a mesh at all.
+    path: the file it came from, whose size is told. metres: the length of one unit, when the user states it; it wins
+    over what metadata["scale"] says. health: if known already. Raises InputError when the arrays are no mesh at all.
     """
     from .. import topology
     from ..render import Scene
@@ -110,7 +109,7 @@ def measure(
     mesh = model.mesh
     found = topology.health(mesh) if health is None else health
     kind = str(mesh.metadata.get("kind", "object"))
-    scale, unit = _scale(mesh, path, metres)
+    scale, unit = _scale(mesh, metres)
     outward = -1.0 if found.volume < 0 else 1.0
     width, height, depth = (float(x) for x in np.ptp(mesh.bounds.astype(np.float64), axis=0))
     return Measures(
@@ -135,17 +134,18 @@ def measure(
     )
 
 
-def _scale(mesh: Mesh, path: Path | None, metres: float | None) -> tuple[str, float | None]:
+def _scale(mesh: Mesh, metres: float | None) -> tuple[str, float | None]:
     """What is known of the scale, and the length of one unit in metres or None."""
     if metres is not None:
         return "metric", metres
-    facts = mesh.metadata.get("scale", {})
+    facts, file = (mesh.metadata.get(name, {}) for name in ("scale", "file"))
     said = facts.get("unit") if isinstance(facts, Mapping) else None
-    if said in SCALES:
-        return SCALES[said], 1.0
-    if said is None and path is not None and path.suffix.lower() in _METRES:
+    if said not in SCALES:
+        return "unknown", None
+    by_format = isinstance(file, Mapping) and file.get("format") in _UNIT_BY_FORMAT
+    if said == "metre" and by_format and "from" not in facts:
         return "format", 1.0
-    return "unknown", None
+    return SCALES[said], 1.0
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "faces": ("triangles", "count"),
     "open_edges": ("open edges", "count"),
     "nonmanifold": ("edges and vertices that are not manifold", "count"),
-    "flipped": ("edges where the winding flips, or 1 when inside out", "count"),
+    "flipped": ("edges where the winding flips", "count"),
     "self_intersections": ("pairs of faces that cut each other", "count"),
     "degenerate": ("faces without area, or doubled", "count"),
     "parts": ("separate parts", "count"),
@@ -166,7 +166,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "wall_median": ("walls: half of the surface is thinner than", "mm"),
     "wall_thin": ("surface with walls below 0.8 mm", "share"),
     "wall_missing": ("surface without a far side", "share"),
-    "print_from": ("smallest longest side at which walls reach 0.8 mm", "mm"),
+    "print_from": ("prints with walls of 0.8 mm from a longest side of", "mm"),
     "overhang": ("surface that overhangs by more than 45 degrees", "share"),
     "tipping": ("leans before it tips", "degrees"),
     "off_floor": ("distance of the lowest point from the floor, of the longest side", "share"),

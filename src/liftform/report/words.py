@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from .gates import LEVELS, Fitness
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+#: What a use's ``by`` says to people: what is left for hands to do.
+BY = {
+    "as it is": "as it is",
+    "after fixing": "after fixing",
+    "finished by hand": "as a start; finish it by hand",
+    "by hand": "model it by hand",
+}
+_STYLES = {"yes": "green", "with care": "yellow", "no": "red"}
 
 #: Decisions that only the JSON tells: true of nearly every picture, and dull.
 _LOADING_DETAILS = ("file type", "picture size", "working size", "colour", "alpha", "orientation")
@@ -39,6 +50,35 @@ def table(facts: Mapping[str, Any]) -> Table:
     drawn.add_column()
     for what, text in _rows(facts):
         drawn.add_row(what, Text(text, style="yellow" if what == "warning" else ""))
+    return drawn
+
+
+def listed(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+    """Names and values below a title, as a rich table; nothing in them is taken for markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=Text(title), title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+    drawn.add_column(style="bold")
+    drawn.add_column()
+    for name, value in rows:
+        drawn.add_row(Text(name), Text(value, style="yellow" if name == "warning" else ""))
+    return drawn
+
+
+def verdicts(fitness: Sequence[Fitness]) -> Table:
+    """A rich table of verdicts: use, level, a reason on each line with what helps, and who has to do it."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table("fit for", "", "why", "how to use it", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, width in zip(drawn.columns, (15, 9, None, 14), strict=True):
+        column.min_width = column.max_width = width
+    for verdict in fitness:
+        why = "\n".join(reason.text + (f" -> {reason.do}" if reason.do else "") for reason in verdict.reasons)
+        level = Text(LEVELS[verdict.fit], style=_STYLES[verdict.fit])
+        drawn.add_row(Text(verdict.use), level, Text(why), Text(BY[verdict.by]))
     return drawn
 
 

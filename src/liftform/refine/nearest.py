@@ -34,13 +34,14 @@ class Places:
 class Nearest:
     """Finds nearest points: a tree of samples (each face has one or more) names candidates, which are then exact."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, samples: int = _SAMPLES) -> None:
+        """samples: so many are laid over the surface beside one in the middle of every face."""
         from scipy.spatial import cKDTree
 
         self.size = max(surface.diagonal(mesh.vertices), 1e-30)
         self.corners = np.stack(surface.corners(mesh.vertices, mesh.faces), 1)
         self.normals = mesh.face_normals().astype(np.float64)
-        self._face, points = _sampled(self.corners)
+        self._face, points = sampled(self.corners, samples)
         self._tree = cKDTree(self._keys(points, self.normals[self._face]), balanced_tree=False, compact_nodes=False)
 
     def __call__(self, points: NDArray[np.floating], normals: NDArray[np.floating] | None = None) -> Places:
@@ -98,11 +99,13 @@ def closest_on(points: Floats, triangles: Floats) -> tuple[Floats, Floats]:
     return weight, gap
 
 
-def _sampled(corners: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Face (S,) and place (S, 3) of samples: one in the middle of every face, further ones evenly over large faces."""
+def sampled(corners: Floats, count: int, every: bool = True) -> tuple[NDArray[np.int64], Floats]:
+    """Face (S,) and place (S, 3) of about ``count`` samples spread by area over triangles (F, 3, 3), always the same;
+    ``every``: and one in the middle of each."""
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    extra = np.floor(area / max(float(area.sum()), 1e-300) * _SAMPLES).astype(np.int64)
-    face, index = expand(extra + 1, np.zeros(len(corners), np.int64))
+    total = np.cumsum(area) / max(float(area.sum()), 1e-300) * count
+    extra = np.diff(np.floor(np.r_[0.0, total] + 1e-9)).astype(np.int64)
+    face, index = expand(extra + every, np.zeros(len(corners), np.int64))
     # the additive sequence of the plastic number (Roberts 2018), folded into the triangle; index 0 is its middle
     s, t = (np.mod(1 / 3 + index * step, 1.0) for step in (0.7548776662466927, 0.5698402909980532))
     over = s + t > 1

@@ -94,20 +94,21 @@ class Result:
         encoded = registry.factory("export", self.recipe.sections["export"].backend)
         asset = self.points() if points else self.mesh
         files: dict[Path, bytes] = encoded(asset, path, self.recipe.sections["export"].options)
+        size = sum(map(len, files.values()))
         if preview:
             files[path.with_name(f"{path.stem}.preview.png")] = self._preview_png()
         if report:
-            files[path.with_name(f"{path.stem}.report.json")] = self._finished_report(files).to_json().encode()
+            files[path.with_name(f"{path.stem}.report.json")] = self._finished_report(files, size).to_json().encode()
         if html:
-            files[path.with_name(f"{path.stem}.report.html")] = self._finished_report(files).to_html()
+            files[path.with_name(f"{path.stem}.report.html")] = self._finished_report(files, size).to_html()
         _spare_the_input(Path(self.capture.photo.source), files)
         extra = [self._animated(turntable)] if turntable else []
         return sorted([*write_whole(files), *extra], key=lambda file: file != path)
 
-    def _finished_report(self, files: Mapping[Path, bytes]) -> Report:
-        """The report, with the sizes of the files beside it and the recipe that led to them."""
+    def _finished_report(self, files: Mapping[Path, bytes], size: int) -> Report:
+        """The report, with the asset's size in bytes, those of the files beside it and the recipe that led to them."""
         sizes = {path.name: len(data) for path, data in files.items()}
-        return replace(self.report, files=sizes, recipe=self.recipe.to_tables())
+        return replace(self.report.sized(size), files=sizes, recipe=self.recipe.to_tables())
 
     def _animated(self, path: str | Path) -> Path:
         from .preview import turntable
@@ -139,7 +140,7 @@ class Road(Stages):
         decide = registry.factory("subject", self._name("subject"))
         mask, depth = (functools.partial(self._stage, task) for task in ("mask", "depth"))
         found = decide(capture, mask, depth, self._marked(), *self._settings("subject"))
-        understood: Capture = self._stage("camera", found)
+        understood: Capture = self._stage("reference", self._stage("camera", found))
         return understood
 
     def reconstruct(self, capture: Capture) -> Mesh:
@@ -152,15 +153,17 @@ class Road(Stages):
 
         A scene is all that but closed already: it only finds its floor and size.
         """
+        from .refine.yardstick import measured
+
         if capture.photo.is_scene:
-            placed: Mesh = self._stage("scale", dense)
+            placed: Mesh = self._stage("scale", measured(dense, capture.photo))
             return placed
         dense = self._stage("clean", dense)
         mesh = self._stage("unwrap", self._stage("simplify", dense))
         for task in ("bake", "trust"):
             stage = registry.factory(task, self._name(task))
             mesh = self._run(task, stage, mesh, dense, capture, *self._settings(task))
-        finished: Mesh = self._stage("scale", mesh)
+        finished: Mesh = self._stage("scale", measured(mesh, capture.photo))
         return finished
 
     def report(self, mesh: Mesh, capture: Capture) -> Result:

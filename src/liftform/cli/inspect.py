@@ -100,7 +100,7 @@ def _inspect(
         print(json.dumps(describe(path, mesh, found, fitness)), flush=True)
     elif not args.quiet:
         terminal.show(words.listed(str(path), _rows(mesh, found)))
-        terminal.show(words.verdicts(fitness))
+        terminal.show(words.verdicts(fitness, found.picture))
     unfit = [verdict.use for verdict in fitness if verdict.fit == "no"]
     if args.check and unfit:
         raise UnfitError(f"{path}: not fit for {', '.join(unfit)}", "see the reasons, or say --for USE")

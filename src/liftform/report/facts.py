@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,11 @@ class Report:
         """Write the JSON whole or not at all; raises OutputError."""
         with whole_file(path) as beside:
             beside.write_text(self.to_json(times), encoding="utf-8")
+
+    def sized(self, file_bytes: int) -> Report:
+        """The same once the asset's file is known: its size is judged too."""
+        measures = replace(self.measures, file_bytes=file_bytes)
+        return replace(self, measures=measures, fitness=judge(measures))
 
     def to_html(self) -> bytes:
         """A self-contained page with pictures, see ``html.page``; rendering them takes a second or two."""

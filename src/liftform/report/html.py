@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..assets import Mesh
+from ..assets import Mesh, Model
 from ..capture import Decision, Photo
 from .gallery import gallery
 from .gates import LEVELS, Fitness, Reason
 from .limits import USES
 from .measures import FIGURES, Measures, written
-from .words import BY
+from .words import hands
 
 if TYPE_CHECKING:
     from .pictures import Picture
@@ -45,10 +45,10 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-ur
 
 @dataclass(frozen=True)
 class Content:
-    """What a page tells. title: of the page. mesh, measures, fitness: the asset and its verdict; model: "object".
+    """What a page tells. title: of the page. mesh, measures, fitness: the asset and its verdict.
 
-    before, before_measures: the mesh as it came, when it was changed. photo: the picture it was made from. trust: a
-    sentence. files: name -> bytes. Every text may be hostile.
+    before, before_measures: the mesh as it came, when it was changed. model: its levels and collision parts. photo:
+    the picture it was made from. trust: a sentence. files: name -> bytes. Every text may be hostile.
     """
 
     title: str
@@ -61,6 +61,7 @@ class Content:
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[str, ...] = ()
     trust: str = ""
+    model: Model | None = field(default=None, repr=False)
     files: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -87,12 +88,12 @@ def _parts(content: Content) -> Iterator[str]:
     if content.warnings:
         lines = "".join(f"<li>{_text(line)}</li>" for line in content.warnings)
         yield f'{_heading("Warnings")}<ul class="warnings">{lines}</ul>'
-    yield _heading("What it is fit for") + _verdicts(content.fitness)
+    yield _heading("What it is fit for") + _verdicts(content.fitness, content.measures.picture)
     for group in gallery(content):
         legend = "".join(f'<li><i style="background:{color}"></i>{_text(text)}</li>' for text, color in group.legend)
         yield _heading(group.title) + (f'<ul class="legend">{legend}</ul>' if legend else "")
         yield f'<p class="soft">{_text(group.note)}</p>' if group.note else ""
-        yield _pictures(group.pictures, group.wide)
+        yield _pictures(group.pictures)
     yield _heading("Figures") + _figures(content)
     yield _changes(content.mesh)
     yield _decisions(content.decisions)
@@ -127,15 +128,16 @@ def _headline(fitness: Sequence[Fitness]) -> str:
     return f'<div class="headline">{boxes}</div>'
 
 
-def _verdicts(fitness: Sequence[Fitness]) -> str:
+def _verdicts(fitness: Sequence[Fitness], from_picture: bool) -> str:
+    """The table; of what a network made it says whether the network's work will do, or a hand is needed."""
     what = {use.title: use.what for use in USES}
     rows = ""
     for f in fitness:
         badge = f'<span class="badge {_CLASSES[f.fit]}">{_SIGNS[f.fit]} {LEVELS[f.fit]}</span>'
         reasons = "".join(f"<li>{_reason(reason)}</li>" for reason in f.reasons) or "<li>nothing stands against it</li>"
         rows += f'<tr><th scope="row">{_text(f.use)}<small>{_text(what.get(f.use, ""))}</small></th><td>{badge}</td>'
-        rows += f"<td><ul>{reasons}</ul></td><td>{_text(BY[f.by])}</td></tr>"
-    head = _row_of_heads("Use", "Verdict", "Why", "How to use it")
+        rows += f"<td><ul>{reasons}</ul></td><td>{_text(hands(f.by, from_picture))}</td></tr>"
+    head = _row_of_heads("Use", "Verdict", "Why", "AI or by hand" if from_picture else "How to use it")
     return f'<div class="scroll"><table class="verdicts"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
@@ -225,13 +227,16 @@ def _row_of_heads(*names: str) -> str:
     return "<tr>" + "".join(f'<th scope="col">{_text(name)}</th>' for name in names) + "</tr>"
 
 
-def _pictures(pictures: Iterable[Picture], wide: bool) -> str:
+def _pictures(pictures: Sequence[Picture]) -> str:
+    """A row of figures; of more than five, several rows."""
+    if not pictures:
+        return ""
     figures = "".join(
         f'<figure><img src="{p.uri}" width="{p.width}" height="{p.height}" alt="{_text(p.alt)}">'
         f"<figcaption>{_text(p.caption)}</figcaption></figure>"
         for p in pictures
     )
-    return f'<div class="pictures{" wide" if wide else ""}">{figures}</div>'
+    return f'<div class="pictures" style="--columns:{min(len(pictures), 5)}">{figures}</div>'
 
 
 def _heading(title: str) -> str:

@@ -174,7 +174,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("print", "parts", 1, None, "{value} separate parts", "join or drop them"),
     Limit("print", "size_known", 0.5, None, "real size {value}", _SIZE, "say", below=True),
     Limit("print", "wall_thin", 0.01, 0.3, "{value} of the surface has walls below 0.8 mm",
-          "print it larger, or thicken it", "hand", "print"),
+          "print it larger, or thicken it", "say", "print"),
     Limit("print", "print_from", 250, None, "walls reach 0.8 mm only from {value} on", "thicken it", "hand", "print"),
     Limit("print", "overhang", 0.05, None, "{value} of the surface overhangs: supports", "turn it, or print supports",
           "say", "print"),

@@ -89,6 +89,22 @@ class Studio:
         tiles = self._drawn(lambda camera: _walled(self.scene, camera, thin, good))
         return self._named(tiles, "Wall thickness: ")
 
+    def front(self, caption: str) -> Picture:
+        """As it looks from the first camera alone."""
+        (tile,) = view_tiles(self.scene, self.cameras[:1])
+        return picture(tile, caption, f"The mesh with {caption}, rendered from the front")
+
+    def parts(self, parts: Sequence[Mesh]) -> list[Picture]:
+        """Other meshes in the place of this one, each in a colour of its own, from the first and third camera."""
+        starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+        owner = np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts])
+        faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
+        scene = Scene(Mesh(np.concatenate([part.vertices for part in parts]), faces.astype(np.int32)))
+        hue = (owner * 0.618034) % 1  # golden steps: neighbours in number differ in colour
+        colors = 0.62 + 0.3 * np.cos(2 * np.pi * (hue[:, None] + np.array([0, 1 / 3, 2 / 3])))
+        tiles = self._drawn(lambda camera: _painted(scene, camera, colors), [0, 2])
+        return self._named(tiles, "Collision shapes: ", [0, 2])
+
     def seen(self) -> list[Picture]:
         """Blue where the picture showed the surface, orange where it was invented."""
         views = render_views(self.scene, self.cameras, "seen", BACKGROUND, 2)
@@ -162,6 +178,13 @@ def _marked(scene: Scene, camera: Camera, found: Defects) -> Bytes:
 def _wired(scene: Scene, camera: Camera, edges: Floats) -> Bytes:
     view, image = _clay(scene, camera)
     return _halved(_with_edges(image, view, camera, edges, _WIRE, width=1, hidden=0.0))
+
+
+def _painted(scene: Scene, camera: Camera, colors: Floats) -> Bytes:
+    """Every face in its colour (F, 3), sRGB."""
+    view, image = _clay(scene, camera)
+    image[view.mask] = _tinted(image[view.mask], colors[view.face[view.mask]])
+    return _halved(image)
 
 
 def _walled(scene: Scene, camera: Camera, thin: float, good: float) -> Bytes:

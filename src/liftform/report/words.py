@@ -17,6 +17,7 @@ BY = {
     "finished by hand": "as a start; finish it by hand",
     "by hand": "model it by hand",
 }
+_BY_AI = {"as it is": "AI, as it is", "after fixing": "AI, after fixing", "finished by hand": "AI, finished by hand"}
 _STYLES = {"yes": "green", "with care": "yellow", "no": "red"}
 
 #: Decisions that only the JSON tells: true of nearly every picture, and dull.
@@ -53,6 +54,11 @@ def table(facts: Mapping[str, Any]) -> Table:
     return drawn
 
 
+def hands(by: str, from_picture: bool) -> str:
+    """What a use's ``by`` says to people: AI or by hand, where a network made the mesh."""
+    return _BY_AI.get(by, BY[by]) if from_picture else BY[by]
+
+
 def listed(title: str, rows: Sequence[tuple[str, str]]) -> Table:
     """Names and values below a title, as a rich table; nothing in them is taken for markup."""
     from rich.table import Table
@@ -66,7 +72,7 @@ def listed(title: str, rows: Sequence[tuple[str, str]]) -> Table:
     return drawn
 
 
-def verdicts(fitness: Sequence[Fitness]) -> Table:
+def verdicts(fitness: Sequence[Fitness], from_picture: bool = False) -> Table:
     """A rich table of verdicts: use, level, a reason on each line with what helps, and who has to do it."""
     from rich import box
     from rich.table import Table
@@ -78,7 +84,7 @@ def verdicts(fitness: Sequence[Fitness]) -> Table:
     for verdict in fitness:
         why = "\n".join(reason.text + (f" -> {reason.do}" if reason.do else "") for reason in verdict.reasons)
         level = Text(LEVELS[verdict.fit], style=_STYLES[verdict.fit])
-        drawn.add_row(Text(verdict.use), level, Text(why), Text(BY[verdict.by]))
+        drawn.add_row(Text(verdict.use), level, Text(why), Text(hands(verdict.by, from_picture)))
     return drawn
 
 

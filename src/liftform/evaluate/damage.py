@@ -16,8 +16,6 @@ from ..assets import Mesh
 from ..errors import LiftformError
 from ..files import whole_file
 from ..refine import surface
-from ..refine.sides import openness
-from ..refine.workpiece import Workpiece
 from ..render import Scene, orbit_cameras
 from ..runtime import need
 from .damage_cases import Case
@@ -103,8 +101,8 @@ def closeness(mesh: Mesh, case: Case) -> Record:
     """
     given = case.mesh if case.truth is None else case.truth
     size = surface.diagonal(given.vertices[np.unique(given.faces)])
-    visible = given if case.truth is not None else _visible(given)
-    there = distances(surface_points(visible, _POINTS).astype(np.float64), mesh)
+    wanted = _visible_points(given) if case.truth is None else surface_points(given, _POINTS)
+    there = distances(wanted.astype(np.float64), mesh)
     back = distances(surface_points(mesh, _POINTS).astype(np.float64), given)
     out: Record = {
         "hausdorff": float(max(there.max(), back.max()) / size),
@@ -118,13 +116,20 @@ def closeness(mesh: Mesh, case: Case) -> Record:
     return out
 
 
-def _visible(mesh: Mesh) -> Mesh:
-    """The faces that show from outside."""
-    work = Workpiece.of(mesh)
-    every = np.arange(len(work.faces))
-    front, back = openness(work, every, np.ones(len(every), bool), 0)
-    shown = work.source[np.maximum(front, back) > 0.03]
-    return mesh.with_(faces=mesh.faces[shown], face_material=None, materials=()) if len(shown) else mesh
+def _visible_points(mesh: Mesh) -> Floats:
+    """Points on what shows from outside."""
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(normal, axis=1)
+    rng = np.random.default_rng(0)
+    face = rng.choice(len(area), _POINTS, p=area / area.sum())
+    at = np.einsum("ij,ijk->ik", rng.dirichlet((1, 1, 1), len(face)), corners[face])
+    way = rng.normal(size=(12, len(face), 3))
+    side = np.sign(np.einsum("rij,ij->ri", way, normal[face]))[..., None]
+    start = at + 1e-4 * surface.diagonal(mesh.vertices) * side * normal[face] / area[face, None]
+    met = Scene(mesh).occluded(start.reshape(-1, 3), way.reshape(-1, 3)).reshape(len(way), -1)
+    shown = (~met).sum(0) >= 2
+    return np.asarray(at[shown] if shown.any() else at)
 
 
 def distances(points: Floats, mesh: Mesh) -> Floats:

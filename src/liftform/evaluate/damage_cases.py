@@ -182,7 +182,7 @@ def generated(count: int = 40, seed: int = 0) -> Iterator[Case]:
     """Marching cubes of lumpy shapes, with what generators add: floaters, a second wall, an open bottom, noise."""
     for index in range(count):
         rng = np.random.default_rng([seed, 2, index])
-        cells = int(rng.integers(48, 81))
+        cells = int(rng.integers(64, 97))
         axis = np.linspace(-1, 1, cells + 1)
         points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
         clean = _lumps(points, rng)
@@ -190,7 +190,7 @@ def generated(count: int = 40, seed: int = 0) -> Iterator[Case]:
         field = np.abs(clean) - wall if wall else clean.copy()
         for _ in range(int(rng.integers(4, 20))):
             at = points.reshape(-1, 3)[rng.integers(points.size // 3)]
-            radius = rng.uniform(1.1, 2.6) * 2 / cells
+            radius = rng.uniform(1.1 * 2 / cells, 0.05)
             blob = np.linalg.norm(points - at, axis=-1) - radius
             if clean[tuple(((at + 1) / 2 * cells).round().astype(int))] > radius + 0.06 + wall:
                 field = np.minimum(field, blob)

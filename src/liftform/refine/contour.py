@@ -83,9 +83,9 @@ def _is_cell(cell: Ints, shape: tuple[int, ...]) -> Bools:
     return np.asarray(good & np.logical_and.reduce([i < n - 1 for i, n in zip(where, shape, strict=True)]))
 
 
-def dual(inside: Bools, hits: list[Any]) -> tuple[Floats, Ints, Floats, Floats]:
-    """Vertices (V, 3) in nodes, outward quadrilaterals (Q, 4), the means of the hits around each vertex (V, 3), and
-    the normal of each quadrilateral's hit (Q, 3), zero without."""
+def dual(inside: Bools, hits: list[Any]) -> tuple[Floats, Ints, Floats, Floats, Floats]:
+    """Vertices (V, 3) in nodes, outward quadrilaterals (Q, 4), the means of the hits around each vertex and the
+    centres of their cells (V, 3), and the normal of each quadrilateral's hit (Q, 3), zero without."""
     shape = inside.shape
     strides = [int(s) for s in np.array(inside.strides) // inside.itemsize]
     cell, _ = mixed_cells(inside)
@@ -103,7 +103,7 @@ def dual(inside: Bools, hits: list[Any]) -> tuple[Floats, Ints, Floats, Floats]:
         places.append(place)
     quad, normal, place = (np.concatenate(x) for x in (quads, normals, places))
     vertices, mean = _placed(quad, place, normal, base)
-    return vertices, quad, mean, normal
+    return vertices, quad, mean, base + 0.5, normal
 
 
 def _edges(inside: Bools, hits: Any, axis: int) -> tuple[Ints, Floats, Floats, Bools]:

@@ -16,6 +16,8 @@ from .workpiece import Ints, Workpiece
 
 #: Rounds of cutting; the neighbourhood that is cut grows by a ring from the second on.
 _ROUNDS = 6
+#: Edges that a union makes are collapsed when they are shorter than this share of the diagonal.
+_SHORT = 2e-6
 #: A piece that a cut leaves is dropped below this share of its part's area.
 _SCRAP = 0.05
 
@@ -64,14 +66,29 @@ def united(work: Workpiece, part: Ints, chosen: Ints) -> tuple[Workpiece, int]:
         if body.status() != m.Error.NoError:
             return work, 0
         bodies.append(body)
-    union = m.Manifold.batch_boolean(bodies, m.OpType.Add)
+    union = m.Manifold.batch_boolean(bodies, m.OpType.Add).simplify(_SHORT * work.size)
     whole = [piece for piece in union.decompose() if piece.volume() > 0]
     if union.status() != m.Error.NoError or not whole:
         return work, 0
     rest = work.kept(~np.isin(part, chosen))
     for piece in whole:
         rest = _returned(work, rest, piece.to_mesh64())
-    return parted(without_degenerate(rest.compacted())), len(chosen)
+    return settled(rest.compacted()), len(chosen)
+
+
+def settled(work: Workpiece) -> Workpiece:
+    """Closed and manifold again after faces without area went: what they leave is filled, a few times over."""
+    for _ in range(5):
+        work = parted(without_degenerate(work))
+        edge, _, uses = surface.undirected(work.faces)
+        crowded = (uses[edge] > 2).reshape(-1, 3).any(1)
+        if crowded.any():
+            work = parted(work.kept(~crowded))
+        found = rims(work)
+        if not found:
+            break
+        work = filled(work, found)
+    return work.compacted()
 
 
 def _body(work: Workpiece, face: Ints) -> Any:
@@ -123,5 +140,5 @@ def recut(work: Workpiece, bad: Ints, rings: int) -> tuple[Workpiece, int]:
     np.maximum.at(biggest, owner, area)
     scrap = (area < _SCRAP * before[owner]) & (area < biggest[owner])
     left = parted(left.kept(~scrap[piece])).compacted()
-    whole = without_degenerate(faired(filled(left, rims(left)), len(left.faces)))
+    whole = settled(faired(filled(left, rims(left)), len(left.faces)))
     return whole, int(len(work.faces) - len(left.faces))

@@ -14,6 +14,8 @@ from .workpiece import Bools, Floats, Ints, Workpiece
 _COARSE = 2.0
 #: Surroundings with more than this share of edges bent by more than this angle (its cosine) have no curvature to go on.
 _CREASED, _CREASE_COS = 0.08, 0.77
+#: Largest bulge, as a share of the patch's radius: what a cap of 60 degrees has.
+_BULGE = 0.3
 #: Most new faces.
 _MOST = 300_000
 
@@ -113,7 +115,7 @@ def smoothed(points: Floats, faces: Ints, free: Ints) -> Floats:
     """Points with the free ones where the bilaplacian vanishes; all others stay.
 
     Patches in creased surroundings, which say nothing about curvature, get the membrane instead (the Laplacian
-    vanishes), and none is bent away from its membrane by more than half its width.
+    vanishes), and so do those that would bulge out from it by much of their width.
     """
     from scipy.sparse.linalg import splu
 
@@ -133,7 +135,7 @@ def smoothed(points: Floats, faces: Ints, free: Ints) -> Floats:
     np.maximum.at(width, patch, np.linalg.norm(membrane - _means(membrane, patch, number)[patch], axis=1))
     away = np.zeros(number)
     np.maximum.at(away, patch, np.linalg.norm(np.nan_to_num(bent, nan=np.inf) - membrane, axis=1))
-    plain = (away > width) | (_creased(p, local, inner, patch, number) > _CREASED)
+    plain = (away > _BULGE * width) | (_creased(p, local, inner, patch, number) > _CREASED)
     moved = points.copy()
     moved[free] = np.where(plain[patch][:, None], membrane, bent)
     return moved

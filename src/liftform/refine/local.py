@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import holes, sides, surface, weld
-from .crossings import resolved
+from .crossings import resolved, settled
 from .fairing import faired
 from .workpiece import Bools, Ints, Workpiece
 
@@ -63,17 +63,21 @@ def closed(work: Workpiece, options: Any) -> tuple[Workpiece, int, int]:
     trial = holes.filled(work, found)
     thin = np.zeros(len(work.faces), bool) if options.open else thin_sheets(trial, first)
     if not thin.any():
-        return outward(weld.without_degenerate(faired(trial, first))), len(found), 0
+        return outward(_settled(faired(trial, first), options)), len(found), 0
     solid, sheet = trial.kept(~thin), trial.kept(thin & (np.arange(len(trial.faces)) < first))
     sheet = without_scraps(sheet, work.size) if len(solid.faces) else sheet
     kept = int((~thin[:first]).sum())
     number, _ = sides.parts(sheet)
-    work = weld.without_degenerate(faired(solid, kept)) if kept else solid
+    work = _settled(faired(solid, kept), options) if kept else solid
     if not number:
         return outward(work), len(found), 0
     both = thickened(sheet.compacted(), options.thickness * trial.size)
     work = work.extended(both.faces + len(work.points), both.points, both.source, both.corner)
     return outward(work.compacted()), len(found), number
+
+
+def _settled(work: Workpiece, options: Any) -> Workpiece:
+    return weld.without_degenerate(work) if options.open else settled(work)
 
 
 def thin_sheets(work: Workpiece, first: int) -> Bools:

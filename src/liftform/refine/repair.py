@@ -30,8 +30,8 @@ class RepairOptions:
     resolution: int = option(0, "cells along the longest side where the whole is remade (0: 160 to 256)", "", 0, 1024)
     weld: float = option(2e-3, "corners of open edges this near each other become one", "", 0, 0.05)
     small: float = option(0.05, "holes up to this size are closed even where open is set", "", 0, 1)
-    floaters: float = option(0.08, "loose pieces below this size are dropped where nothing larger is near", "", 0, 1)
-    gap: float = option(0.01, "how far a loose piece must be from anything larger to be dropped", "", 0, 1)
+    floaters: float = option(0.12, "loose pieces below this size are dropped where nothing larger is near", "", 0, 1)
+    gap: float = option(0.02, "how far a loose piece must be from anything larger to be dropped", "", 0, 1)
     inner: bool = option(False, "keep parts and shells that cannot be seen from outside")
     thickness: float = option(0.004, "thickness that open sheets are given", "", 1e-4, 0.2)
 

@@ -181,6 +181,8 @@ def manifold(work: Workpiece, seed: int) -> Workpiece:
         both = (np.minimum(front, back) > _OPEN) & (np.minimum(front, back) > 0.3 * np.maximum(front, back))
         few = np.bincount(found.label) <= _FEW
         fin = found.crowded & found.border & (both | few) & (area < _FIN * area.sum())
+        # many fins are no debris but leaves, blades or curtains
+        fin &= area[fin].sum() < _FIN / 2 * area.sum()
         drop = wall | fin
         if not drop.any() or drop.all():
             break
@@ -286,7 +288,7 @@ def without_inner(work: Workpiece, seed: int) -> tuple[Workpiece, int]:
 
 def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tuple[Workpiece, int]:
     """Without parts of a diagonal below ``small`` further than ``far`` from every larger part (shares of the
-    diagonal of the largest part), and how many they were."""
+    diagonal of the largest part), and how many they were. Up to twice as large ones go where they are much further."""
     number, part = parts(work)
     if number < 2 or small <= 0:
         return work, 0
@@ -296,10 +298,11 @@ def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tu
     np.maximum.at(high, part, corners.max(1))
     extent = np.linalg.norm(high - low, axis=1)
     size = float(extent.max())
-    little = extent < small * size
+    little = extent < 2 * small * size
     if not little.any() or little.all():
         return work, 0
-    lost = little & (_gaps(work, part, little, seed) > far * size)
+    wanted = far * size * np.maximum(1, extent / (small * size)) ** 3
+    lost = little & (_gaps(work, part, little, seed) > wanted)
     return work.kept(~lost[part]), int(lost.sum())
 
 

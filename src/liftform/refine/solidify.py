@@ -19,6 +19,10 @@ RESOLUTION = 192
 _MARGIN, _SHIFT = 3, 0.3719
 #: Sides of a wall: hits between the same two nodes whose normals' cosine is below this.
 _WALL = -0.8
+#: Faces around a corner cross only where one of them leans this far from their mean (cosine).
+_FOLD = 0.6
+#: Pieces of so few nodes are crumbs.
+_CRUMB = 8
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,12 @@ def solidified(
         votes += _inside(one, shape, axis)
     inside = votes >= 2
     _keep_walls(inside, hits)
-    _fill_cavities(inside)
+    contour.well_composed(inside)
+    _tidied(inside)
     contour.well_composed(inside)
     if not inside.any():
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), {"cells": cells}
-    vertices, quads, spare, normals = contour.dual(inside, hits)
-    placed, triangles, moved = _untangled(vertices, quads, spare, normals)
+    placed, triangles, moved = _untangled(*contour.dual(inside, hits))
     out = ((placed + 0.5 - (_MARGIN - _SHIFT)) * step + low).astype(np.float32)
     facts = {"cells": cells, "cell": step, "crossings_untied": moved}
     return out, triangles.astype(np.int32), facts
@@ -108,31 +112,52 @@ def _keep_walls(inside: Bools, hits: list[Crossings]) -> None:
         flat[one.edge[i] + np.where(middle > 0.5, stride, 0)] = True
 
 
-def _fill_cavities(inside: Bools) -> None:
-    """Free nodes that cannot be reached from the border become part of the solid, in place."""
+def _tidied(inside: Bools) -> None:
+    """Free nodes that cannot be reached from the border become part of the solid, and crumbs go, in place."""
     from scipy.ndimage import label
 
     regions, number = label(~inside)
     if number > 1:
         inside[regions != regions[0, 0, 0]] = True
+    regions, number = label(inside)
+    if number > 1:
+        size = np.bincount(regions.ravel())
+        inside[(size <= min(_CRUMB, size[1:].max() - 1))[regions]] = False
 
 
-def _untangled(vertices: Floats, quads: Ints, spare: Floats, normals: Floats) -> tuple[Floats, Ints, int]:
-    """Vertices and triangles without crossings: where there are some, vertices go back to the mean of their hits.
-
-    Only faces at vertices that were moved off that mean are looked at.
-    """
+def _untangled(
+    vertices: Floats, quads: Ints, mean: Floats, centre: Floats, normals: Floats
+) -> tuple[Floats, Ints, int]:
+    """Vertices and triangles without crossings: where there are some, vertices go back to the mean of their hits, then
+    towards the centres of their cells, where nothing can cross. Only faces where the surface is folded are looked at."""
     moved = 0
-    for _ in range(4):
-        triangles = contour.triangulated(vertices, quads, normals)
-        away = (vertices != spare).any(1)
-        near = np.flatnonzero(away[triangles].any(1))
+    triangles = contour.triangulated(vertices, quads, normals)
+    for turn in range(8):
+        near = np.flatnonzero(_folded(vertices, triangles))
         found = topology.self_intersections(vertices.astype(np.float32), triangles[near])
         if found is None or not len(found):
             break
         back = np.unique(triangles[near[np.unique(found)]])
-        back = back[away[back]]
+        if turn > 2:
+            touched = np.zeros(len(vertices), bool)
+            touched[back] = True
+            back = np.unique(triangles[touched[triangles].any(1)])
         moved += len(back)
         vertices = vertices.copy()
-        vertices[back] = spare[back]
-    return vertices, contour.triangulated(vertices, quads, normals), moved
+        vertices[back] = mean[back] if turn == 0 else (vertices[back] + centre[back]) / 2
+        triangles = contour.triangulated(vertices, quads, normals)
+    return vertices, triangles, moved
+
+
+def _folded(vertices: Floats, triangles: Ints) -> Bools:
+    """Faces (F,) with a corner around which the faces look very different ways."""
+    normal = surface.cross_products(vertices, triangles)
+    unit = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+    mean = np.zeros_like(vertices)
+    for k in range(3):
+        mean[:, k] = sum(np.bincount(triangles[:, i], normal[:, k], len(vertices)) for i in range(3))
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-300)
+    bent = np.zeros(len(vertices), bool)
+    for i in range(3):
+        bent[triangles[np.einsum("ij,ij->i", unit, mean[triangles[:, i]]) < _FOLD, i]] = True
+    return np.asarray(bent[triangles].any(1))

@@ -38,8 +38,7 @@ def rims(faces: Ints) -> Ints:
 
 
 def _merged(work: Workpiece, rim: Ints, tolerance: float) -> Workpiece:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+    """Rim corners within tolerance made one, unless that would put a third face at an edge."""
     from scipy.spatial import cKDTree
 
     reach = np.minimum(_REACH * shortest_edges(work), tolerance)[rim]
@@ -48,12 +47,37 @@ def _merged(work: Workpiece, rim: Ints, tolerance: float) -> Workpiece:
     near = rim[near[gap <= np.minimum(reach[near[:, 0]], reach[near[:, 1]])]]
     if not len(near):
         return work
-    graph = coo_matrix((np.ones(len(near), np.int8), near.T), shape=(len(work.points),) * 2)
-    _, label = connected_components(graph, directed=False)
-    first = np.full(len(work.points), len(work.points), np.int64)
-    np.minimum.at(first, label, np.arange(len(label)))
-    work = work.with_(faces=first[label][work.faces])
+    crowded = _crowded_points(work.faces, len(work.points))
+    into = _lowest(near, len(work.points))
+    faces = without_duplicates(work.with_(faces=into[work.faces])).faces
+    spoilt = _crowded_points(faces, len(work.points)) & ~crowded
+    if spoilt.any():
+        into = np.where(spoilt[into], np.arange(len(into)), into)
+    work = work.with_(faces=into[work.faces])
     return work.kept(~_repeated(work.faces)).compacted()
+
+
+def _lowest(joined: Ints, count: int) -> Ints:
+    """For each of ``count`` points the lowest one that pairs (N, 2) join it with."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(joined), np.int8), joined.T), shape=(count, count))
+    _, label = connected_components(graph, directed=False)
+    first = np.full(count, count, np.int64)
+    np.minimum.at(first, label, np.arange(count))
+    return first[label]
+
+
+def _crowded_points(faces: Ints, count: int) -> Bools:
+    """Points (count,) at edges of three and more faces."""
+    edge, _, uses = surface.undirected(faces)
+    start, end = surface.half_edges(faces)
+    many = uses[edge] > 2
+    out = np.zeros(count, bool)
+    out[start[many]] = True
+    out[end[many]] = True
+    return out
 
 
 def shortest_edges(work: Workpiece) -> Floats:
@@ -104,10 +128,13 @@ def without_degenerate(work: Workpiece, rounds: int = 12) -> Workpiece:
         if turn == rounds - 1:
             work = work.kept(~bad)
             break
-        before = len(work.faces)
-        work = without_duplicates(_collapsed(work, bad))
-        if len(work.faces) == before:
-            work = without_duplicates(_handed_on(work, bad))
+        collapsed = without_duplicates(_collapsed(work, bad))
+        if len(collapsed.faces) < len(work.faces):
+            work = collapsed
+            continue
+        swapped = without_duplicates(_handed_on(work, bad))
+        # where nothing can be handed on the bad faces go
+        work = work.kept(~bad) if np.array_equal(swapped.faces, work.faces) else swapped
     return work.compacted()
 
 
@@ -119,9 +146,6 @@ def _sides(work: Workpiece, face: Ints) -> Floats:
 
 def _collapsed(work: Workpiece, bad: Bools) -> Workpiece:
     """Short edges of bad faces drawn into one point."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     face = np.flatnonzero(bad)
     side = _sides(work, face)
     at = side.argmin(1)
@@ -130,12 +154,8 @@ def _collapsed(work: Workpiece, bad: Bools) -> Workpiece:
     if not len(face):
         return work
     ends = work.faces[face, at], work.faces[face, (at + 1) % 3]
-    total = len(work.points)
-    graph = coo_matrix((np.ones(len(face), np.int8), ends), shape=(total, total))
-    _, label = connected_components(graph, directed=False)
-    first = np.full(total, total, np.int64)
-    np.minimum.at(first, label, np.arange(total))
-    return work.with_(faces=first[label][work.faces])
+    into = _lowest(np.stack(ends, 1), len(work.points))
+    return work.with_(faces=into[work.faces])
 
 
 def _handed_on(work: Workpiece, bad: Bools) -> Workpiece:
@@ -154,6 +174,7 @@ def _handed_on(work: Workpiece, bad: Bools) -> Workpiece:
     drop = np.zeros(len(work.faces), bool)
     drop[face[~both]] = True
     own, other = own[both], other[both]
+    own, other = own[free := _unjoined(work.faces, own, other)], other[free]
     # a face takes part in one operation: the one with the lowest number wins at both of its faces
     lowest = np.full(len(work.faces), len(own), np.int64)
     number = np.arange(len(own))
@@ -175,6 +196,15 @@ def _handed_on(work: Workpiece, bad: Bools) -> Workpiece:
     drop[neighbour] = True
     faces, corners = (np.concatenate([h[k] for h in halves]) for k in (0, 1))
     return work.kept(~drop).extended(faces, source=np.tile(work.source[neighbour], 2), corner=corners)
+
+
+def _unjoined(faces: Ints, own: Ints, other: Ints) -> Bools:
+    """Whether the corners opposite half-edges ``own`` and ``other`` are not joined by an edge yet."""
+    start, end = surface.half_edges(faces)
+    total = np.int64(int(faces.max()) + 1)
+    a, b = faces.ravel()[_before(own)], faces.ravel()[_before(other)]
+    wanted = np.minimum(a, b) * total + np.maximum(a, b)
+    return ~np.isin(wanted, np.minimum(start, end) * total + np.maximum(start, end))
 
 
 def _after(h: Ints) -> Ints:

@@ -255,7 +255,7 @@ def test_example_pictures_are_credited():
 
 
 def test_every_backend_of_ours_lives_in_its_room():
-    homes = dict.fromkeys(("subject", "mask", "depth", "camera"), "understand")
+    homes = dict.fromkeys(("subject", "mask", "depth", "camera", "reference"), "understand")
     homes |= {"load": "load", "object": "reconstruct", "relief": "reconstruct", "export": "export"}
     for task in registry.tasks():
         for row in registry.BACKENDS[task].values():

@@ -61,6 +61,26 @@ class Depth:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A flat rectangle of known shape in one photo, lying on what the object stands on.
+
+    kind: "aruco", "apriltag", "a4", "letter" or "card"; name: how to call it. corners_px (4, 2) float64, pixels of the
+    photo, clockwise as seen. size_m: (from corner 0 to 1, from 1 to 2) in metres, or None where only its shape is
+    known; shape: the same with a shorter side of 1. sure in [0, 1]. error_px: standard error of a corner.
+    focal_error: expected relative error of the focal length that it is measured with.
+    """
+
+    kind: str
+    name: str
+    corners_px: NDArray[np.float64]
+    shape: tuple[float, float]
+    size_m: tuple[float, float] | None = None
+    sure: float = 1.0
+    error_px: float = 0.1
+    focal_error: float = 0.0
+
+
+@dataclass(frozen=True)
 class Photo:
     """One picture at working size, upright, in sRGB.
 
@@ -68,7 +88,8 @@ class Photo:
     source: the file's name, or "array". original_size: (width, height) of the file after EXIF orientation.
     focal_px: focal length in pixels of ``image`` from EXIF, or None.
     mask, depth and camera are None until a stage has found them; the camera's world is the view frame (conventions).
-    A photo whose depth is known and whose mask is not is that of a scene.
+    A photo whose depth is known and whose mask is not is that of a scene. reference: a thing of known size beside the
+    object, or None.
     """
 
     image: FloatArray
@@ -79,6 +100,7 @@ class Photo:
     mask: Mask | None = None
     depth: Depth | None = None
     camera: Camera | None = None
+    reference: Reference | None = None
 
     @property
     def size(self) -> tuple[int, int]:

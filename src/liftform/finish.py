@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The stages that report a time and progress, in order.
 STAGES = ("read", *(task for task in registry.tasks("fix") if task != "export"), "report")
+#: How far a remade surface may move while it is reduced, as a share of the diagonal.
+_REMADE_ERROR = 0.0005
 
 
 def fix(
@@ -44,7 +46,7 @@ def fix(
     mesh = road.shape(mesh)
     mesh = road.dress(mesh, before)
     mesh = road.place(mesh)
-    return road.report(Model(mesh), before)
+    return road.report(road.detail(mesh), before)
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,15 @@ class Road(Stages):
         return mended
 
     def shape(self, mesh: Mesh) -> Mesh:
-        """Fewer faces, or quads, where they were asked for."""
-        return mesh
+        """Fewer faces where that was asked for, or where the whole was remade, on a fine grid."""
+        options, runtime = self._settings("reduce")
+        if options.faces is None and options.error is None:
+            if mesh.metadata.get("repair", {}).get("road") != "solid":
+                return mesh
+            options = replace(options, error=_REMADE_ERROR)
+        stage = registry.factory("reduce", self._name("reduce"))(options, runtime)
+        reduced: Mesh = self._run("reduce", stage, mesh)
+        return reduced
 
     def dress(self, mesh: Mesh, before: Mesh) -> Mesh:
         """A mesh that was remade gets texture coordinates and takes over the looks of the one that came."""
@@ -147,12 +156,14 @@ class Road(Stages):
         return dressed
 
     def place(self, mesh: Mesh) -> Mesh:
-        """Real size, where something says it; else just as it stood."""
-        asked = self.recipe.sections["scale"].options
-        if all(getattr(asked, name, None) is None for name in vars(asked)):
-            return mesh
-        placed: Mesh = self._stage("scale", mesh)
+        """Upright and of real size, where that was asked for or the file says it; else just as it stood."""
+        posed = self._stage("pose", mesh)
+        placed: Mesh = self._stage("resize", posed)
         return placed
+
+    def detail(self, mesh: Mesh) -> Model:
+        """The mesh with the coarser levels that were asked for."""
+        return Model(mesh, self._stage("lods", mesh))
 
     def report(self, model: Model, before: Mesh) -> Fixed:
         """Measure the mesh as it came and as it is, and judge it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -27,13 +28,24 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but flags may stand between the inputs, and an unknown flag gets a suggestion."""
         parse = self.parse_known_args if self._subparsers else self.parse_known_intermixed_args
-        known, rest = parse(args, namespace)
+        known, rest = parse(self._with_signs(sys.argv[1:] if args is None else args), namespace)
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             near = suggest(rest[0].split("=")[0], flags)
             hint = near if near.startswith("did") else f"see {self.prog} --help"
             raise UsageError(f"unknown argument {rest[0]!r}", hint)
         return known
+
+    def _with_signs(self, args: Sequence[str]) -> list[str]:
+        """``--front -x`` as ``--front=-x``: argparse would take the axis for a flag."""
+        signed = {flag: a.choices for a in self._actions for flag in a.option_strings if a.choices is not None}
+        joined: list[str] = []
+        for word in args:
+            if joined and word.startswith("-") and word in signed.get(joined[-1], ()):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return joined
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

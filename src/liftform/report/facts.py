@@ -225,14 +225,19 @@ def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:
     if hidden := mesh.metadata.get("bake", {}).get("hidden"):
         filled = ", ".join(f"{hidden[how]:.0%} {how}" for how in ("mirrored", "continued", "guessed") if hidden[how])
         yield Decision("hidden colour", filled or "none", "guessed", hidden["why"])
-    if scale == "metric" and mesh.metadata.get("depth_scale") != "metric":
-        yield Decision("scale", scale, "given", "from the height or distance that was given")
-    elif scale == "metric":
-        yield Decision("scale", scale, "file", "from the depth, which is in metres")
-    elif scale == "guess":
-        yield Decision("scale", scale, "guessed", "metres as the depth network guesses them")
-    else:
-        yield Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
+    yield _scale_decision(mesh.metadata.get("scale", {}), scale)
+
+
+def _scale_decision(said: Mapping[str, Any], scale: str) -> Decision:
+    """Who says how large it is (metadata["scale"], see refine.scale), and how sure that is."""
+    whose = str(said.get("from", "nothing"))
+    if scale == "unknown":
+        return Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
+    origin = "given" if whose.startswith("given") else "file" if whose == "file" else "estimated"
+    if scale == "guess":
+        origin = "guessed"
+    error = f"expected error {said['error']:.0%}" if said.get("error") is not None else ""
+    return Decision("scale", scale, origin, "; ".join(text for text in (whose, said.get("note", ""), error) if text))
 
 
 def _unit(scale: str) -> str:

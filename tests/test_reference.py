@@ -1,0 +1,143 @@
+"""Things of known size beside an object: found, told apart, refused; and the size that comes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import box
+
+from liftform import runtime
+from liftform.camera import Camera
+from liftform.capture import Capture, Photo
+from liftform.errors import MissingExtraError, NothingFoundError, UsageError
+from liftform.evaluate import size
+from liftform.refine.yardstick import measured
+from liftform.runtime import Runtime
+from liftform.understand import reference as module
+from liftform.understand.quads import quads
+from liftform.understand.reference import ReferenceOptions, rectified, reference
+
+#: 30 x 40 x 25 cm, standing on the floor.
+THING = box((0.30, 0.40, 0.25), centre=(0.0, 0.20, 0.0))
+
+
+def case(kind: str, seed: int = 0) -> size.View:
+    return size.view(THING, kind, np.random.default_rng(seed), kind)
+
+
+def found_in(view: size.View, **options) -> Capture:
+    return reference(ReferenceOptions(**options), Runtime())(size.known(view.capture))
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("a4", 0), ("letter", 1), ("card", 2), ("aruco", 3), ("apriltag", 4)])
+def test_the_size_comes_back(kind: str, seed: int) -> None:
+    pytest.importorskip("cv2")
+    result = size.by_geometry(case(kind, seed))
+    assert abs(result.error) < 0.03, result.why
+    assert abs(result.error) < 3 * result.expected
+
+
+def test_the_camera_looks_down_as_the_reference_says() -> None:
+    view = case("a4")
+    truth = view.capture.photo.camera
+    assert truth is not None
+    tilted = replace(truth, world_from_camera=np.eye(4))  # what the network thought, wrongly
+    wrong = replace(view.capture, photos=(replace(view.capture.photo, camera=tilted),))
+    seen = found_in(replace(view, capture=wrong), kind="a4").photo.camera
+    assert seen is not None
+    up_true, up_seen = truth.camera_from_world[:3, 1], seen.camera_from_world[:3, 1]
+    assert np.degrees(np.arccos(up_true @ up_seen)) < 2.0
+
+
+def test_a_marker_without_its_side_gives_tilt_but_no_size() -> None:
+    pytest.importorskip("cv2")
+    view = case("aruco", 3)
+    capture = found_in(view, kind="aruco")
+    assert "not the size" in next(d.note for d in capture.decisions if d.what == "reference")
+    assert capture.photo.reference is not None
+    assert capture.photo.reference.size_m is None
+    assert "factor" not in measured(THING, capture.photo).metadata["reference"]
+
+
+def test_auto_tells_a4_from_letter_or_asks() -> None:
+    told = found_in(case("a4"), kind="auto").photo.reference
+    assert told is not None
+    assert told.kind == "a4"
+    photo = case("letter", 1).capture.photo
+    blurred = replace(photo, camera=replace(photo.camera, fx=photo.camera.fx, fy=photo.camera.fy))
+    undecided = reference(ReferenceOptions("auto"), Runtime())(Capture((blurred,)))  # its focal length is a guess
+    said = next(d for d in undecided.decisions if d.what == "reference")
+    assert undecided.photo.reference is None or undecided.photo.reference.kind == "letter"
+    assert undecided.photo.reference is not None or "letter" in said.value
+
+
+def test_rectified_is_what_was_printed() -> None:
+    pytest.importorskip("cv2")
+    view = case("apriltag", 4)
+    photo = found_in(view, kind="apriltag", marker_m=view.marker_m).photo
+    assert photo.reference is not None
+    crop = rectified(photo.image, photo.reference, 80)
+    assert crop.shape == (80, 80, 3)
+    rim = np.concatenate([crop[3:7, 5:-5].reshape(-1, 3), crop[5:-5, 3:7].reshape(-1, 3)])
+    assert rim.max() < 0.3  # the border of an AprilTag is black all round
+
+
+def plain(width: int = 320, height: int = 240) -> Capture:
+    image = np.full((height, width, 3), 0.5, np.float32)
+    return Capture((Photo(image, camera=Camera.from_fov(width, height, 0.8)),))
+
+
+def test_what_is_not_there_is_said() -> None:
+    with pytest.raises(NothingFoundError, match="no A4 sheet was found"):
+        reference(ReferenceOptions("a4"), Runtime())(plain())
+    found = reference(ReferenceOptions("auto"), Runtime())(plain())
+    assert found.photo.reference is None
+    assert found.decisions[-1].value == "none"
+    assert reference(ReferenceOptions(), Runtime())(plain()).decisions == ()
+
+
+def test_a_poster_on_the_wall_is_no_sheet_on_the_table() -> None:
+    camera = Camera.from_fov(640, 480, 0.8)
+    capture = plain(640, 480)
+    image = capture.photo.image.copy()
+    image[150 : 150 + 140, 220 : 220 + 198] = 0.95  # an upright white rectangle of A4's shape, seen squarely
+    poster = Capture((replace(capture.photo, image=image, camera=camera),))
+    assert quads(image)
+    with pytest.raises(NothingFoundError):
+        reference(ReferenceOptions("a4"), Runtime())(size.known(tilted_up(poster)))
+
+
+def tilted_up(capture: Capture) -> Capture:
+    """The same picture with the rectangle narrower below, as seen from under it."""
+    image = capture.photo.image
+    rows = np.arange(image.shape[0])
+    out = np.full_like(image, 0.5)
+    for y in rows[150:290]:
+        half = 99 - (y - 150) * 0.15
+        out[y, round(319 - half) : round(319 + half)] = 0.95
+    return replace(capture, photos=(replace(capture.photo, image=out),))
+
+
+def test_wrong_wishes() -> None:
+    with pytest.raises(UsageError, match="--marker is for printed markers"):
+        reference(ReferenceOptions("a4", 0.05), Runtime())
+    with pytest.raises(UsageError, match="camera"):
+        reference(ReferenceOptions("a4"), Runtime())(Capture((Photo(np.zeros((20, 20, 3), np.float32)),)))
+
+
+def test_markers_without_opencv_name_the_extra(monkeypatch) -> None:
+    def absent(name: str):
+        raise ImportError(name)
+
+    monkeypatch.setattr(runtime.importlib, "import_module", absent)
+    with pytest.raises(MissingExtraError, match=r"liftform\[markers\]"):
+        reference(ReferenceOptions("aruco"), Runtime())(plain())
+
+
+def test_paper_is_white() -> None:
+    view = case("card", 2)  # dark blue
+    with pytest.raises(NothingFoundError):
+        found_in(view, kind="a4")
+    assert module.SHEETS["card"] == (0.0856, 0.05398)

@@ -48,8 +48,8 @@ def encode(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes
     """The mesh as one .3mf file: one object, standing on the bed as +Y up stands.
 
     Several plain materials, or one, become base materials; textures and vertex colours become colours of the corners
-    (m:colorgroup). A mesh of unknown unit is written as if in metres, and the file's metadata says so. Faces that repeat
-    a position, which 3MF forbids, are left out.
+    (m:colorgroup). A mesh of unknown unit is written as if in metres, and the file's metadata says so. Faces that
+    repeat a position, which 3MF forbids, are left out.
     """
     body = _HEAD + "\n".join(_model(model.mesh)) + "\n</model>\n"
     members = {"[Content_Types].xml": _TYPES, "_rels/.rels": _RELATIONS, "3D/3dmodel.model": body}

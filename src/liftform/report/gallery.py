@@ -86,13 +86,13 @@ def _walls(content: Content, studio: Studio) -> Iterator[Group]:
         return
     if found.metres is None:
         thin, good = _THIN * found.longest, _GOOD * found.longest
-        names = (f"below {_THIN:.1%} of the longest side", f"below {_GOOD:.0%}", "thicker")
+        names = (f"below {_THIN:.1%} of the longest side", f"below {_GOOD:.0%} of the longest side", "thicker")
         note = "The real size is unknown: on a print 10 cm long these are 0.8 and 2 mm."
     else:
         thin, good = THINNEST_MM / 1000 / found.metres, _GOOD_MM / 1000 / found.metres
         names, note = (f"below {THINNEST_MM:g} mm", f"below {_GOOD_MM:g} mm", "thicker"), ""
     if found.walls.below(good) < _WORTH_A_PICTURE:
-        yield Group("Wall thickness", (), f"Everything is thicker than that: {names[1].removeprefix('below ')}. {note}")
+        yield Group("Wall thickness", (), f"No wall is {names[1]}. {note}".strip())
         return
     legend = tuple((name, _css(color)) for name, color in zip(names, WALL_COLORS, strict=True))
     yield Group("Wall thickness", tuple(studio.walls(thin, good)), note, legend)

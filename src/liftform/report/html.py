@@ -36,7 +36,18 @@ _GROUPS = {
     ),
 }
 #: Refiners whose notes in the mesh's metadata say what they changed, in the order of the road.
-_CHANGES = ("repair", "complete", "clean", "simplify", "reduce", "retopo", "lods", "unwrap", "transfer", "bake")
+_CHANGES: tuple[str, ...] = (
+    "repair",
+    "complete",
+    "clean",
+    "simplify",
+    "reduce",
+    "retopo",
+    "lods",
+    "unwrap",
+    "transfer",
+    "bake",
+)
 _CHANGES += ("delight", "pose", "scale", "collision", "collide")
 _LONGEST = 300
 #: The browser itself refuses whatever a hostile name might smuggle in: only pictures from inside the page are shown.
@@ -236,7 +247,7 @@ def _pictures(pictures: Sequence[Picture]) -> str:
         f"<figcaption>{_text(p.caption)}</figcaption></figure>"
         for p in pictures
     )
-    return f'<div class="pictures" style="--columns:{min(len(pictures), 5)}">{figures}</div>'
+    return f'<div class="pictures" style="--columns:{min(max(len(pictures), 3), 5)}">{figures}</div>'
 
 
 def _heading(title: str) -> str:

@@ -31,7 +31,7 @@ WIRE_FACES = 40_000
 #: Colours of thin, bearable and good walls.
 WALL_COLORS: tuple[Color, Color, Color] = ((0.80, 0.16, 0.16), (0.93, 0.70, 0.24), (0.42, 0.63, 0.52))
 
-_WEBP_QUALITY = 88
+_WEBP_QUALITY = 95
 _LAYOUT_SIDE = 640
 _WIRE = (0.13, 0.22, 0.36)
 

@@ -78,21 +78,21 @@ def walls(scene: Scene, outward: float, rays: int = _RAYS) -> Walls:
     """
     points, _, normals = sampled(scene.mesh, rays)
     normals = normals * outward
-    size = float(np.ptp(scene.mesh.bounds, axis=0).max())
-    step = 1e-5 * size
-    travelled = np.full(len(points), step)
-    depth, alive = np.ones(len(points), int), np.ones(len(points), bool)
+    step = 1e-5 * float(np.ptp(scene.mesh.bounds, axis=0).max())
+    above = scene.cast(points + normals * step, normals)
+    bare = ~above.found | (above.front == (outward > 0))  # the others lie inside another part
+    points, normals = points[bare], normals[bare]
+    travelled, depth = np.full(len(points), step), np.ones(len(points), int)
     done = np.zeros(len(points), bool)
+    index = np.arange(len(points))
     for _ in range(_LAYERS):
-        index = np.flatnonzero(alive)
         hits = scene.cast(points[index] - normals[index] * travelled[index, None], -normals[index])
-        alive[index[~hits.found]] = False
-        index, distance, front = index[hits.found], hits.distance[hits.found], hits.front[hits.found] == (outward > 0)
-        travelled[index] += distance + step
-        depth[index] += np.where(front, 1, -1)
-        left = index[depth[index] == 0]
-        done[left], alive[left] = True, False
-    return Walls(np.sort(travelled[done] - step), float(done.mean()))
+        index, hits = index[hits.found], hits.at(hits.found)
+        travelled[index] += hits.distance + step
+        depth[index] += np.where(hits.front == (outward > 0), 1, -1)
+        done[index[depth[index] == 0]] = True
+        index = index[depth[index] > 0]
+    return Walls(np.sort(travelled[done] - step), float(done.mean()) if len(done) else 0.0)
 
 
 def sampled(mesh: Mesh, count: int) -> tuple[Floats, Ints, Floats]:

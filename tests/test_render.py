@@ -128,6 +128,18 @@ def test_texel_centres_are_exact_and_repeat(width, height, data):
     assert np.abs(sample_bilinear(texture, uv)[0] - texture[j, i]).max() < 1e-4
 
 
+def test_every_face_wears_its_own_material():
+    box = synthetic.textured_box()
+    red, blue = np.full((4, 4, 3), (255, 0, 0), np.uint8), np.full((4, 4, 3), (0, 0, 255), np.uint8)
+    green = Material(base_color=(0.0, 1.0, 0.0, 1.0))
+    index = np.repeat(np.arange(6), 2).astype(np.int32) % 3
+    several = box.with_(material=None, materials=(Material(red), Material(blue), green), face_material=index)
+    view = render(several, Camera.orbit(64, np.radians(30), np.radians(30), np.radians(20), 4.0), "unlit")
+    wanted = np.array([(1, 0, 0), (0, 0, 1), (0, 1, 0)])[index[view.face[view.mask]]]
+    assert np.abs(view.image[view.mask][:, :3] - wanted).max() < 0.01
+    assert len(np.unique(index[view.face[view.mask]])) == 3
+
+
 def test_vertex_colours_are_used_without_a_texture():
     quad = textured_quad(np.zeros((2, 2, 3), np.uint8))
     colors = np.array([[1, 0, 0]] * 4, np.float32)

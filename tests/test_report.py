@@ -83,7 +83,7 @@ def test_verdict_is_honest(mesh, photo):
     assert "height" in verdict["AR"].why
     assert verdict["manufacturing"].fit == "no"
     assert "50% of the surface was invented" in verdict["manufacturing"].why
-    metric = mesh.with_(metadata={"scale": {"unit": "metre"}})
+    metric = mesh.with_(metadata={"scale": {"unit": "metre", "from": "given height"}})
     assert {f.use: f.fit for f in reported(metric, photo).fitness}["AR"] == "yes"
     assert reported(metric, photo).to_dict()["scale"]["kind"] == "metric"
     assert [reported(m, photo).decisions[-1].origin for m in (mesh, metric)] == ["guessed", "given"]

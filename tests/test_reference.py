@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from synthetic import box
 
 from liftform import runtime
@@ -23,8 +25,9 @@ from liftform.understand.reference import ReferenceOptions, rectified, reference
 THING = box((0.30, 0.40, 0.25), centre=(0.0, 0.20, 0.0))
 
 
+@functools.cache
 def case(kind: str, seed: int = 0) -> size.View:
-    return size.view(THING, kind, np.random.default_rng(seed), kind)
+    return size.view(THING, kind, np.random.default_rng(seed), kind, (640, 480))
 
 
 def found_in(view: size.View, **options) -> Capture:
@@ -61,16 +64,32 @@ def test_a_marker_without_its_side_gives_tilt_but_no_size() -> None:
     assert "factor" not in measured(THING, capture.photo).metadata["reference"]
 
 
-def test_auto_tells_a4_from_letter_or_asks() -> None:
-    told = found_in(case("a4"), kind="auto").photo.reference
-    assert told is not None
-    assert told.kind == "a4"
-    photo = case("letter", 1).capture.photo
-    blurred = replace(photo, camera=replace(photo.camera, fx=photo.camera.fx, fy=photo.camera.fy))
-    undecided = reference(ReferenceOptions("auto"), Runtime())(Capture((blurred,)))  # its focal length is a guess
-    said = next(d for d in undecided.decisions if d.what == "reference")
-    assert undecided.photo.reference is None or undecided.photo.reference.kind == "letter"
-    assert undecided.photo.reference is not None or "letter" in said.value
+def sheet_alone(kind: str, elevation: float, distance: float) -> Capture:
+    """A white sheet on grey, 640 x 480 px, drawn with soft edges; its camera is known."""
+    camera = Camera.orbit(480, 0.8, 0.3, elevation, distance)
+    camera = Camera.from_fov(640, 480, 0.8, camera.world_from_camera)
+    long, short = module.SHEETS[kind]
+    corners = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]]) * np.array([long, 0, short]) / 2
+    pixels, _ = camera.project(corners)
+    canvas = Image.new("L", (640 * 6, 480 * 6), 90)
+    ImageDraw.Draw(canvas).polygon([tuple(p) for p in pixels * 6], fill=235)
+    image = np.repeat(np.asarray(canvas.resize((640, 480), Image.Resampling.BOX), np.float32)[..., None] / 255, 3, -1)
+    return Capture((Photo(image, camera=camera),))
+
+
+@pytest.mark.parametrize("kind", ["a4", "letter"])
+def test_auto_tells_a4_from_letter(kind: str) -> None:
+    photo = reference(ReferenceOptions("auto"), Runtime())(size.known(sheet_alone(kind, 0.8, 0.6))).photo
+    assert photo.reference is not None
+    assert photo.reference.kind == kind
+
+
+def test_auto_asks_when_the_picture_cannot_tell() -> None:
+    far = sheet_alone("a4", 0.5, 1.6)
+    undecided = reference(ReferenceOptions("auto"), Runtime())(far)
+    assert undecided.photo.reference is None
+    assert "say --reference" in undecided.decisions[-1].note
+    assert "a4" in undecided.decisions[-1].value
 
 
 def test_rectified_is_what_was_printed() -> None:

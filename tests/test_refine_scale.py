@@ -88,14 +88,15 @@ class TestResize:
     """Meshes from files: nothing happens unless it was asked for."""
 
     def test_untouched(self) -> None:
-        mesh = resize(ResizeOptions(), Runtime())(MESH)
-        assert np.array_equal(mesh.vertices, MESH.vertices)
-        assert mesh.metadata["scale"]["unit"] == "unknown"
+        assert resize(ResizeOptions(), Runtime())(MESH) is MESH
 
     def test_the_files_unit(self) -> None:
         mesh = resize(ResizeOptions(unit="mm"), Runtime())(MESH)
         assert np.allclose(mesh.vertices, MESH.vertices / 1000, rtol=1e-6)
         assert (mesh.metadata["scale"]["unit"], mesh.metadata["scale"]["from"]) == ("metre", "given unit")
+        read = MESH.with_(metadata={"file": {"format": "STL"}, "scale": {"unit": "unknown", "factor": 0.001}})
+        again = resize(ResizeOptions(unit="cm"), Runtime())(read)  # its reader took the figures for millimetres
+        assert np.allclose(again.vertices, MESH.vertices * 10, rtol=1e-6)
         with pytest.raises(UsageError, match="unknown unit 'xx'"):
             resize(ResizeOptions(unit="xx"), Runtime())
 
@@ -103,6 +104,10 @@ class TestResize:
         again = resize(ResizeOptions(like="chair"), Runtime())(scale(ScaleOptions(0.45), Runtime())(MESH))
         assert again.metadata["scale"]["from"] == "file"
         assert np.ptp(again.vertices[:, 1]) == pytest.approx(0.45)
+
+    def test_a_format_that_counts_in_metres_proves_nothing(self) -> None:
+        gltf = MESH.with_(metadata={"file": {"format": "glTF"}, "scale": {"unit": "metre"}})
+        assert resize(ResizeOptions(like="chair"), Runtime())(gltf).metadata["scale"]["unit"] == "guessed metre"
 
     def test_a_given_size(self) -> None:
         mesh = resize(ResizeOptions(longest_m=3.0), Runtime())(MESH)

@@ -134,7 +134,10 @@ def _refined(points: Floats, corners: Floats, focal: float, rotation: Floats, tr
         tried = _turn(step[:3]) @ rotation, translation + step[3:]
         rest = _residual(points, corners, focal, *tried)
         if rest @ rest < best @ best:
+            done = rest @ rest > (1 - 1e-9) * (best @ best) or np.abs(step).max() < 1e-10
             (rotation, translation), best, damping = tried, rest, damping / 10
+            if done:
+                break
         else:
             damping *= 10
     return PlanePose(rotation, translation, float(np.sqrt((best**2).reshape(-1, 2).sum(1).mean())))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import placing_cli
 from .tables import Grid
 
 
@@ -53,6 +54,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--picture", type=Path, help="what the 12-megapixel JPEG is made from (default: an example)")
     p.add_argument("--runs", type=int, default=7, help="warm runs")
     _add_shown(p, _speed)
+    placing_cli.add_commands(commands, _add_shown, _show, _counter)
 
 
 def _add_trust(commands: Any) -> None:

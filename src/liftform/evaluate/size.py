@@ -75,21 +75,21 @@ def read(path: Path) -> Mesh:
     return read_mesh(path)
 
 
-def view(thing: Mesh, kind: str, rng: np.random.Generator, name: str = "") -> View:
+def view(thing: Mesh, kind: str, rng: np.random.Generator, name: str = "", pixels: tuple[int, int] = _PICTURE) -> View:
     """A picture of a thing (metres, on the floor y = 0) beside a reference, drawn again until all of that is seen."""
     size = float(np.linalg.norm(np.ptp(thing.vertices, axis=0)))
     side = round(0.22 * size, 3)
     printed, extent = _printed(kind, side, rng)
     alone = Scene(thing)
     for _ in range(500):
-        camera, place, turn = _chosen(thing, extent, rng)
+        camera, place, turn = _chosen(thing, extent, rng, pixels)
         if _whole(alone, camera, _laid(extent, place, turn)):
             break
     picture = Scene(_table(thing, printed, _laid(extent, place, turn))).render(camera, "textured", None, 2)
     face, things = picture.face, len(thing.faces)
     alpha = ((face >= 0) & (face < things)).astype(np.float32)
     image = picture.image[..., :3]
-    photo = Photo(image, mask=Mask(alpha, image, 1.0), camera=camera, original_size=_PICTURE, source=name)
+    photo = Photo(image, mask=Mask(alpha, image, 1.0), camera=camera, original_size=pixels, source=name)
     return View(name, kind, side if kind in ("aruco", "apriltag") else None, Capture((photo,)), thing)
 
 
@@ -204,7 +204,9 @@ def _printed(kind: str, side: float, rng: np.random.Generator) -> tuple[Bytes, t
     return np.minimum(picture, 240).astype(np.uint8), (side * 1080 / 840,) * 2
 
 
-def _chosen(thing: Mesh, extent: tuple[float, float], rng: np.random.Generator) -> tuple[Camera, Floats, float]:
+def _chosen(
+    thing: Mesh, extent: tuple[float, float], rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[Camera, Floats, float]:
     """A camera, and where on the floor the reference lies (centre, turn)."""
     reach = float(np.linalg.norm(thing.vertices[:, [0, 2]], axis=1).max())
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(20, 50))
@@ -216,8 +218,8 @@ def _chosen(thing: Mesh, extent: tuple[float, float], rng: np.random.Generator) 
     middle = np.array([place[0] * 0.5, (low[1] + high[1]) / 2, place[1] * 0.5])
     radius = 0.5 * float(np.linalg.norm(high - low)) + 0.5 * away
     distance = radius / np.sin(yfov / 2) * rng.uniform(1.0, 1.2)
-    side = Camera.orbit(_PICTURE[1], yfov, azimuth, elevation, distance)
-    camera = Camera.from_fov(*_PICTURE, yfov, side.world_from_camera)
+    side = Camera.orbit(size[1], yfov, azimuth, elevation, distance)
+    camera = Camera.from_fov(*size, yfov, side.world_from_camera)
     to_middle = np.eye(4)
     to_middle[:3, 3] = middle
     return camera.moved(to_middle), place, float(rng.uniform(0, 2 * np.pi))
@@ -265,7 +267,7 @@ def _whole(thing: Scene, camera: Camera, corners: Floats) -> bool:
     pixels, _ = camera.project(corners)
     x, y = pixels.T
     area = 0.5 * abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))
-    if (pixels < 12).any() or (pixels > np.array(_PICTURE) - 12).any() or area < 1500:
+    if (pixels < 12).any() or (pixels > np.array([camera.width, camera.height]) - 12).any() or area < 500:
         return False
     s, t = (k.ravel()[:, None] for k in np.meshgrid(*[np.linspace(0, 1, 12)] * 2))
     points = corners[0] + s * (corners[1] - corners[0]) + t * (corners[3] - corners[0])

@@ -27,7 +27,7 @@ _TURNS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
 }
 #: How much likelier than a way up of no axis a file's own axes are: most files are +Y up, many +Z.
-_PRIOR = {(0, 1, 0): 60.0, (0, 0, 1): 25.0, (0, -1, 0): 4.0, (0, 0, -1): 4.0, (1, 0, 0): 4.0, (-1, 0, 0): 4.0}
+PRIOR = {(0, 1, 0): 60.0, (0, 0, 1): 25.0, (0, -1, 0): 4.0, (0, 0, -1): 4.0, (1, 0, 0): 4.0, (-1, 0, 0): 4.0}
 #: "auto" turns a mesh only when it is at least this sure of the new way up.
 SURE = 0.5
 _FRONTS = {"+z": 0.0, "-z": np.pi, "+x": -np.pi / 2, "-x": np.pi / 2}
@@ -38,7 +38,7 @@ class PoseOptions:
     """Which way the mesh stands and faces."""
 
     up: Literal["keep", "auto", "y", "z", "-y", "x", "-x", "-z"] = option(
-        "keep", "axis of the file that points up; auto finds out; keep turns nothing", "up"
+        "keep", "axis of the mesh, as it was read, that points up; auto finds out; keep turns nothing", "up"
     )
     front: Literal["keep", "+x", "-x", "+z", "-z"] = option(
         "keep", "axis that the front faces once the mesh is upright; it is turned to +Z", "front"
@@ -91,7 +91,7 @@ def _rotation(mesh: Mesh, options: PoseOptions) -> tuple[Floats, dict[str, Any]]
         return np.eye(3), {}
     if options.up != "auto":
         return np.array(_TURNS[options.up], float), {"why": f"{options.up} of the file was said to be up"}
-    found = upright(mesh, _PRIOR)
+    found = upright(mesh, PRIOR)
     best = found.up[0]
     sure = round(float(found.probability[0]), 3)
     facts = {"sure": sure, "rest": round(float(found.chance[0]), 3), "found": _named(best)}

@@ -118,26 +118,32 @@ def scale(options: ScaleOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 def resize(options: ResizeOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     """Refiner for a mesh from a file: its size changes about the origin, and only where one was asked for.
 
-    A given size or the usual one of what it is ``like`` decides; then ``unit``, which turns the file's coordinates into
-    metres; else coordinates and unit stay as the file has them. metadata["scale"] as of ``scale``, with "from": "file"
-    for what stayed. Raises UsageError as ``scale`` does, and for an unknown unit.
+    A given size decides; then ``unit``, which turns the file's coordinates into metres; then a size that liftform wrote
+    into the file; then the usual one of what it is ``like``. Where nothing is asked for, nothing changes.
+    metadata["scale"] as of ``scale``, with "from": "file" for what liftform wrote. Raises UsageError as ``scale`` does,
+    and for an unknown unit.
     """
     known = None if options.unit is None else unit(options.unit)
     if options.like is not None:
         typical(options.like)
 
     def run(mesh: Mesh) -> Mesh:
+        if options == ResizeOptions():
+            return mesh
         extent = np.ptp(mesh.bounds.astype(np.float64), axis=0)
-        size = _given(extent, options)
-        if size is None and known is not None:
-            size = Size(known, "metre", "given unit", note=f"the file's unit is {options.unit}")
+        size = _given(extent, options) or (_by_unit(mesh, known, options) if known else None)
         size = size or _of_file(mesh) or _usual(extent, options) or Size(1.0, "unknown", "nothing")
-        vertices = (
-            (mesh.vertices.astype(np.float64) * size.factor).astype(np.float32) if size.factor != 1 else mesh.vertices
-        )
-        return mesh.with_(vertices=vertices, metadata={**mesh.metadata, "scale": size.facts(vertices)})
+        moved = mesh.vertices if size.factor == 1 else (mesh.vertices * np.float64(size.factor)).astype(np.float32)
+        return mesh.with_(vertices=moved, metadata={**mesh.metadata, "scale": size.facts(moved)})
 
     return run
+
+
+def _by_unit(mesh: Mesh, metres: float, options: ResizeOptions) -> Size:
+    """One unit of the file's coordinates is so many metres; a reader that knew another unit has used that already."""
+    said = mesh.metadata.get("scale", {})
+    used = float(said.get("factor", 1.0)) if "file" in mesh.metadata and "from" not in said else 1.0
+    return Size(metres / used, "metre", "given unit", note=f"the file's unit is {options.unit}")
 
 
 def _of_picture(mesh: Mesh, extent: Extent, options: ScaleOptions) -> Size:
@@ -225,8 +231,8 @@ def _far_from_usual(extent: Extent, options: SizeOptions) -> str:
 
 
 def _of_file(mesh: Mesh) -> Size | None:
-    """What the file itself says: liftform's own assets carry their unit."""
+    """What liftform wrote into the file; that a format counts in metres does not yet make it true."""
     said = mesh.metadata.get("scale")
-    if not isinstance(said, dict) or said.get("unit") not in ("metre", "guessed metre"):
+    if not isinstance(said, dict) or "from" not in said or said.get("unit") not in ("metre", "guessed metre"):
         return None
     return Size(1.0, said["unit"], "file", said.get("error"), str(said.get("from", "")))

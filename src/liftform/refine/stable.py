@@ -54,7 +54,7 @@ def rest(mesh: Mesh) -> Rest:
     centre, solid = centre_of_mass(mesh, corners, normals)
     cover = _solid_angles(corners - centre) / (4 * np.pi)
     end = _rolled(corners, normals, hull.neighbors, centre)
-    chance = np.bincount(end, cover, len(cover))
+    chance = np.bincount(end, cover, len(cover)).astype(np.float64)
     return _sides(normals, chance, cover, centre, solid, points[hull.vertices])
 
 
@@ -130,7 +130,9 @@ def _sides(normals: Floats, chance: Floats, cover: Floats, centre: Floats, solid
     """Facets gathered into sides, each named by its likeliest facet."""
     left = np.ones(len(normals), bool)
     order = np.lexsort((np.arange(len(normals)), -cover, -np.round(chance, 12)))
-    down, chances, covers = [], [], []
+    down: list[Floats] = []
+    chances: list[float] = []
+    covers: list[float] = []
     for k in order:
         if len(down) == _MOST:
             break

@@ -31,7 +31,35 @@ _NEAR, _POINTS, _PLANES = 0.015, 220, 100
 _TOUCH = 0.01
 
 #: Name of each feature -> its weight in the sum whose exponential is the odds; found by `liftform evaluate pose --fit`.
-WEIGHTS: dict[str, float] = {}
+WEIGHTS: dict[str, float] = {
+    "chance": 1.87,
+    "log chance": 0.315,
+    "cover": -4.95,
+    "base": 2.91,
+    "margin": 2.42,
+    "steady": -0.118,
+    "centre": 0.421,
+    "surface centre": 3.55,
+    "tall": 1.12,
+    "detail": 2.27,
+    "foot": 1.73,
+    "lid": 3.35,
+    "narrow above": -0.334,
+    "level": 5.67,
+    "upright": 2.52,
+    "faces up": -8.2,
+    "slopes up": 7.27,
+    "mirror": 13.9,
+    "topsy": -0.00876,
+    "axis": 5.71,
+    "sunk": 2.69,
+    "raised": 2.07,
+    "rough above": -20.8,
+    "rough below": -15.1,
+    "flat below": -0.353,
+    "flat above": 0.249,
+    "thick": -2.03,
+}
 
 
 @dataclass(frozen=True)

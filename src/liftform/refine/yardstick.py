@@ -109,5 +109,4 @@ def _inside(pixels: Floats, corners: Floats) -> NDArray[np.bool_]:
     """Which pixels lie inside a convex polygon, clockwise as seen."""
     side = np.roll(corners, -1, axis=0) - corners
     to = pixels[:, None] - corners
-    inside: NDArray[np.bool_] = (side[:, 0] * to[..., 1] - side[:, 1] * to[..., 0] > 0).all(1)
-    return inside
+    return np.asarray((side[:, 0] * to[..., 1] - side[:, 1] * to[..., 0] > 0).all(1), bool)

@@ -97,6 +97,15 @@ def test_inspect_tells_of_a_mesh(command, picture, tmp_path):
     assert facts["size"] == pytest.approx([0.8, 0.8, 0.8])
 
 
+def test_make_writes_a_page_when_asked(command, picture, tmp_path):
+    command("make", picture, "-o", tmp_path / "cube.glb", "--html", *FAKE_FLAGS)
+    page = (tmp_path / "cube.report.html").read_text(encoding="utf-8")
+    facts = json.loads((tmp_path / "cube.report.json").read_text(encoding="utf-8"))
+    assert page.startswith("<!doctype html>")
+    assert picture.name in page
+    assert facts["measures"]["file_bytes"] == (tmp_path / "cube.glb").stat().st_size
+
+
 def test_models_are_verified(command):
     rows = json.loads(command("models", "--json").stdout)
     assert rows

@@ -34,6 +34,8 @@ WALL_COLORS: tuple[Color, Color, Color] = ((0.80, 0.16, 0.16), (0.93, 0.70, 0.24
 _WEBP_QUALITY = 95
 _LAYOUT_SIDE = 640
 _WIRE = (0.13, 0.22, 0.36)
+#: Opacity of marks that lie behind something.
+_BEHIND = 0.35
 
 
 @dataclass(frozen=True)
@@ -170,14 +172,17 @@ def _marked(scene: Scene, camera: Camera, found: Defects) -> Bytes:
     for kind, faces in (("floating", found.floating), ("cutting", found.cutting)):
         where = view.mask & faces[view.face]
         image[where] = _tinted(image[where], MARKS[kind][1])
+        if not where.any():  # dust, or behind something: a dot for every face
+            middle = scene.mesh.vertices[scene.mesh.faces[faces]].mean(1)
+            image = _with_edges(image, view, camera, np.stack([middle, middle], 1), MARKS[kind][1], 5, _BEHIND)
     for kind, edges in (("borders", found.borders), ("nonmanifold", found.nonmanifold)):
-        image = _with_edges(image, view, camera, edges, MARKS[kind][1], width=5, hidden=0.25)
+        image = _with_edges(image, view, camera, edges, MARKS[kind][1], 5, _BEHIND)
     return _halved(image)
 
 
 def _wired(scene: Scene, camera: Camera, edges: Floats) -> Bytes:
     view, image = _clay(scene, camera)
-    return _halved(_with_edges(image, view, camera, edges, _WIRE, width=1, hidden=0.0))
+    return _halved(_with_edges(image, view, camera, edges, _WIRE, 1, 0.0))
 
 
 def _painted(scene: Scene, camera: Camera, colors: Floats) -> Bytes:
@@ -211,7 +216,7 @@ def _tinted(clay: Floats, color: Color | Floats) -> Floats:
 def _with_edges(
     image: Floats, view: Rendering, camera: Camera, edges: Floats, color: Color, width: int, hidden: float
 ) -> Floats:
-    """Draw edges (E, 2, 3); those behind something with the opacity ``hidden``."""
+    """Draw edges (E, 2, 3); those behind something with the opacity ``hidden``; marks too short to see as dots."""
     from PIL import Image, ImageDraw
 
     if not len(edges):
@@ -223,8 +228,10 @@ def _with_edges(
         if opacity and chosen.any():
             mask = Image.new("L", (image.shape[1], image.shape[0]))
             draw = ImageDraw.Draw(mask)
-            for line in pixels[chosen].reshape(-1, 4).tolist():
-                draw.line(line, fill=255, width=width)
+            for x0, y0, x1, y1 in pixels[chosen].reshape(-1, 4).tolist():
+                draw.line((x0, y0, x1, y1), fill=255, width=width)
+                if width > 1 and abs(x1 - x0) + abs(y1 - y0) < 2 * width:
+                    draw.ellipse((x0 - width, y0 - width, x0 + width, y0 + width), fill=255)
             cover = np.asarray(mask, np.float32)[..., None] / 255 * opacity
             image = image * (1 - cover) + np.asarray(color, np.float32) * cover
     return image

@@ -62,7 +62,7 @@ def united(work: Workpiece, part: Ints, chosen: Ints) -> tuple[Workpiece, int]:
     bodies = []
     for number in chosen:
         faces = np.flatnonzero(part == number)
-        body = _body(work, faces)
+        body = manifold_of(work, faces)
         if body.status() != m.Error.NoError:
             return work, 0
         bodies.append(body)
@@ -72,7 +72,7 @@ def united(work: Workpiece, part: Ints, chosen: Ints) -> tuple[Workpiece, int]:
         return work, 0
     rest = work.kept(~np.isin(part, chosen))
     for piece in whole:
-        rest = _returned(work, rest, piece.to_mesh64())
+        rest = returned(work, rest, piece.to_mesh64())
     return settled(rest.compacted()), len(chosen)
 
 
@@ -91,8 +91,8 @@ def settled(work: Workpiece) -> Workpiece:
     return work.compacted()
 
 
-def _body(work: Workpiece, face: Ints) -> Any:
-    """Faces as a manifold3d.Manifold whose faces know their number."""
+def manifold_of(work: Workpiece, face: Ints, first: int = 0) -> Any:
+    """Faces as a manifold3d.Manifold whose faces know their number, counted from ``first``."""
     import manifold3d as m
 
     faces, old = surface.compact(work.faces[face], len(work.points))
@@ -100,12 +100,12 @@ def _body(work: Workpiece, face: Ints) -> Any:
         m.Mesh64(
             np.ascontiguousarray(work.points[old]),
             np.ascontiguousarray(faces, np.uint64),
-            face_id=np.ascontiguousarray(face, np.uint64),
+            face_id=np.ascontiguousarray(face + first, np.uint64),
         )
     )
 
 
-def _returned(work: Workpiece, rest: Workpiece, mesh: Any) -> Workpiece:
+def returned(work: Workpiece, rest: Workpiece, mesh: Any) -> Workpiece:
     """A body's faces put behind ``rest``, with the corners of the faces they come from where they still lie there."""
     positions = np.asarray(mesh.vert_properties, np.float64)[:, :3]
     faces = np.asarray(mesh.tri_verts).astype(np.int64)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import topology
 from . import surface
 from .holes import edge_keys
 from .workpiece import Bools, Floats, Ints, Workpiece
@@ -14,8 +15,8 @@ from .workpiece import Bools, Floats, Ints, Workpiece
 _COARSE = 2.0
 #: Surroundings with more than this share of edges bent by more than this angle (its cosine) have no curvature to go on.
 _CREASED, _CREASE_COS = 0.08, 0.77
-#: Largest bulge, as a share of the patch's radius: what a cap of 60 degrees has.
-_BULGE = 0.3
+#: Largest bulge, as a share of the patch's radius: what a cap of 90 degrees has.
+_BULGE = 0.42
 #: Most new faces.
 _MOST = 300_000
 
@@ -35,10 +36,33 @@ def faired(work: Workpiece, first: int) -> Workpiece:
         return work
     points, patch = _refined(work.points, patch, np.nan_to_num(size))
     grown = Workpiece(points, work.faces[:first], work.corner[:first], work.source[:first]).extended(patch)
-    inner = np.arange(len(work.points), len(points))
     # corners that already were the patch's own (middles of fans) move along
-    own = np.setdiff1d(np.unique(patch), np.unique(work.faces[:first]))
-    return grown.with_(points=smoothed(grown.points, grown.faces, np.union1d(inner, own)))
+    free = np.zeros(len(points), bool)
+    free[patch] = True
+    free[work.faces[:first]] = False
+    free = np.flatnonzero(free)
+    if not len(free):
+        return grown
+    bent, membrane, label = smoothed(points, grown.faces, free)
+    crossing = _crossing(grown.with_(points=bent), first, free, label)
+    return grown.with_(points=np.where(crossing[:, None], membrane, bent))
+
+
+def _crossing(work: Workpiece, first: int, free: Ints, label: Ints) -> Bools:
+    """Points (P,) of the patches (label of each free point) that cut something."""
+    corners = work.points[work.faces]
+    low, high = corners.min(1), corners.max(1)
+    box = corners[first:].min((0, 1)), corners[first:].max((0, 1))
+    near = np.flatnonzero((high >= box[0]).all(1) & (low <= box[1]).all(1))
+    found = topology.self_intersections(work.rounded, work.faces[near])
+    out = np.zeros(len(work.points), bool)
+    if found is None or not len(found):
+        return out
+    owner = np.full(len(work.points), -1, np.int64)
+    owner[free] = label
+    hit = np.unique(owner[work.faces[near[found]]])
+    out[free] = np.isin(label, hit[hit >= 0])
+    return out
 
 
 def densities(points: Floats, faces: Ints) -> Floats:
@@ -111,34 +135,32 @@ def _before(h: Ints) -> Ints:
     return h - h % 3 + (h + 2) % 3
 
 
-def smoothed(points: Floats, faces: Ints, free: Ints) -> Floats:
-    """Points with the free ones where the bilaplacian vanishes; all others stay.
+def smoothed(points: Floats, faces: Ints, free: Ints) -> tuple[Floats, Floats, Ints]:
+    """Points with the free ones where the bilaplacian vanishes, and where the Laplacian does (a membrane); all others
+    stay. And the patch of each free point.
 
-    Patches in creased surroundings, which say nothing about curvature, get the membrane instead (the Laplacian
-    vanishes), and so do those that would bulge out from it by much of their width.
+    Patches in creased surroundings, which say nothing about curvature, get the membrane in any case, and so do those
+    that would bulge out from it by much of their width.
     """
     from scipy.sparse.linalg import splu
 
-    if not len(free):
-        return points
     used, local, inner = _surroundings(points, faces, free)
     p = points[used]
     laplace = _laplacian(p, local)
     fixed = np.setdiff1d(np.arange(len(used)), inner)
-    out = []
+    solved = []
     for operator in (laplace, laplace @ laplace):
         rows = operator[inner]
-        out.append(splu(rows[:, inner].tocsc()).solve(-(rows[:, fixed] @ p[fixed])))
-    membrane, bent = out
+        solved.append(splu(rows[:, inner].tocsc()).solve(-(rows[:, fixed] @ p[fixed])))
+    membrane, bent = solved
     number, patch = _patches(local, inner, len(used))
-    width = np.zeros(number)
+    width, away = np.zeros(number), np.zeros(number)
     np.maximum.at(width, patch, np.linalg.norm(membrane - _means(membrane, patch, number)[patch], axis=1))
-    away = np.zeros(number)
     np.maximum.at(away, patch, np.linalg.norm(np.nan_to_num(bent, nan=np.inf) - membrane, axis=1))
     plain = (away > _BULGE * width) | (_creased(p, local, inner, patch, number) > _CREASED)
-    moved = points.copy()
-    moved[free] = np.where(plain[patch][:, None], membrane, bent)
-    return moved
+    one, two = points.copy(), points.copy()
+    one[free], two[free] = np.where(plain[patch][:, None], membrane, bent), membrane
+    return one, two, patch
 
 
 def _surroundings(points: Floats, faces: Ints, free: Ints) -> tuple[Ints, Ints, Ints]:

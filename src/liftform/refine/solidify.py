@@ -129,7 +129,7 @@ def _untangled(
     vertices: Floats, quads: Ints, mean: Floats, centre: Floats, normals: Floats
 ) -> tuple[Floats, Ints, int]:
     """Vertices and triangles without crossings: where there are some, vertices go back to the mean of their hits, then
-    towards the centres of their cells, where nothing can cross. Only faces where the surface is folded are looked at."""
+    towards the centres of their cells, where nothing can cross. Only faces at folds of the surface are looked at."""
     moved = 0
     triangles = contour.triangulated(vertices, quads, normals)
     for turn in range(8):

@@ -15,6 +15,8 @@ _STEPS = (1e-6, 1e-5, 1e-4, 5e-4)
 _REACH = 0.25
 #: Edges shorter than this share of the diagonal are collapsed where a face has no area.
 _SHORT = 1e-5
+#: How far a corner is moved off an edge that it lies on, as a share of the diagonal.
+_NUDGE = 1e-5
 #: Borders of more edges than this are no T-junctions, but soup.
 _MOST_BORDERS = 200_000
 
@@ -133,8 +135,7 @@ def without_degenerate(work: Workpiece, rounds: int = 12) -> Workpiece:
             work = collapsed
             continue
         swapped = without_duplicates(_handed_on(work, bad))
-        # where nothing can be handed on the bad faces go
-        work = work.kept(~bad) if np.array_equal(swapped.faces, work.faces) else swapped
+        work = _nudged(work, bad) if np.array_equal(swapped.faces, work.faces) else swapped
     return work.compacted()
 
 
@@ -196,6 +197,24 @@ def _handed_on(work: Workpiece, bad: Bools) -> Workpiece:
     drop[neighbour] = True
     faces, corners = (np.concatenate([h[k] for h in halves]) for k in (0, 1))
     return work.kept(~drop).extended(faces, source=np.tile(work.source[neighbour], 2), corner=corners)
+
+
+def _nudged(work: Workpiece, bad: Bools) -> Workpiece:
+    """Middle corners of bad faces moved off the longest edge by just enough for an area."""
+    face = np.flatnonzero(bad)
+    at = _sides(work, face).argmax(1)
+    a, b, m = (work.faces[face, (at + k) % 3] for k in range(3))
+    edge = work.points[b] - work.points[a]
+    edge /= np.maximum(np.linalg.norm(edge, axis=1, keepdims=True), 1e-300)
+    away = work.points[m] - work.points[a]
+    away -= np.einsum("ij,ij->i", away, edge)[:, None] * edge
+    # where the corner lies on the edge any way off it will do
+    some = np.cross(edge, np.eye(3)[np.abs(edge).argmin(1)])
+    away = np.where(np.linalg.norm(away, axis=1, keepdims=True) > 1e-9 * work.size, away, some)
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-300)
+    points = work.points.copy()
+    points[m] += _NUDGE * work.size * away
+    return work.with_(points=points)
 
 
 def _unjoined(faces: Ints, own: Ints, other: Ints) -> Bools:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from liftform.assets import Material, Mesh
+from liftform.assets import Material, Mesh, Model
 
 # --- meshes ----------------------------------------------------------------------------------------------------------
 
@@ -242,3 +242,48 @@ def room_depth(camera, width=4.0, height=2.7, back=4.0, floor=-1.4) -> np.ndarra
             np.where(rays[..., 2] < 0, -back / rays[..., 2], np.inf),
         ]
     return np.min(planes, axis=0)
+
+
+# --- assets with everything -----------------------------------------------------------------------------------------
+
+
+def noise(seed, *shape):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def full_material():
+    """Every map and factor that a material can have; roughness and metallic maps of different size."""
+    return Material(
+        noise(0, 8, 8, 4),
+        (1.0, 0.5, 1.0, 1.0),
+        metallic=1.0,
+        roughness=1.0,
+        double_sided=True,
+        name="skin",
+        normal_texture=noise(1, 8, 8, 3),
+        occlusion_texture=noise(2, 8, 8),
+        roughness_texture=noise(3, 8, 8),
+        metallic_texture=noise(4, 8, 8),
+        emissive=(2.0, 1.0, 0.0),
+        emissive_texture=noise(5, 8, 8, 3),
+        alpha_mode="mask",
+        alpha_cutoff=0.25,
+    )
+
+
+def two_materials():
+    """The textured box with six quads: three sides of one material with every map, three painted red."""
+    red = Material(base_color=(1.0, 0.0, 0.0, 1.0), name="red paint")
+    which = np.repeat([0, 1], 6).astype(np.int32)
+    return textured_box().with_(
+        material=None,
+        materials=(full_material(), red),
+        face_material=which,
+        quads=6,
+        metadata={"scale": {"unit": "metre"}},
+    )
+
+
+def family():
+    """A model with a level of detail and two collision parts."""
+    return Model(two_materials(), (textured_box(),), (box(), box((0.5, 0.5, 0.5))))

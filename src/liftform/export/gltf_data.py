@@ -20,6 +20,8 @@ _COMPONENTS = {"f4": 5126, "i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4":
 _KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 _MESHOPT = "EXT_meshopt_compression"
+#: Attributes that Draco has a type for; all others are generic.
+_DRACO_TYPES = {"POSITION": 0, "NORMAL": 1, "TEXCOORD_0": 3}
 
 
 class Buffer:
@@ -149,13 +151,15 @@ def _unsigned(values: NDArray[np.floating[Any]], kind: str) -> Rows:
 def draco(rows: dict[str, Rows], faces: NDArray[Any]) -> tuple[bytes, dict[str, int], dict[str, Rows], NDArray[Any]]:
     """One primitive in Draco's stream: (bytes, unique ids by name, the rows and the faces as they will be decoded).
 
-    Positions at 14 bits, texture coordinates at 12, normals at 10, colours at 8; vertices and faces change their order.
+    Positions at 14 bits, texture coordinates at 12, normals at 10, colours at 16; vertices and faces are reordered.
     Raises MissingExtraError without the package.
     """
     codec = need("DracoPy", "compress")
     used, index = np.unique(faces, return_inverse=True)
     plain = {name: entry.values[used] for name, entry in rows.items()}
-    generic = {name: np.ascontiguousarray(plain[name]) for name in plain if name.startswith("_")}
+    if "COLOR_0" in plain:  # Draco's own colours have 8 bits, too few in linear light
+        plain["COLOR_0"] = _unsigned(plain["COLOR_0"], "<u2").values
+    generic = {name: np.ascontiguousarray(plain[name]) for name in plain if name not in _DRACO_TYPES}
     stream: bytes = codec.encode(
         plain["POSITION"],
         index.reshape(-1, 3).astype(np.uint32),
@@ -163,24 +167,20 @@ def draco(rows: dict[str, Rows], faces: NDArray[Any]) -> tuple[bytes, dict[str, 
         compression_level=7,
         normals=_doubles(plain.get("NORMAL")),
         tex_coord=_doubles(plain.get("TEXCOORD_0")),
-        colors=_bytes(plain.get("COLOR_0")),
         generic_attributes=generic or None,
         tex_coord_quantization_bits=12,
         normal_quantization_bits=10,
     )
     mesh = codec.decode(stream)
-    types = {"POSITION": 0, "NORMAL": 1, "COLOR_0": 2, "TEXCOORD_0": 3}
     ids, decoded = {}, {}
     for name in plain:
-        found = mesh.get_attribute_by_name(name) if name in generic else mesh.get_attribute_by_type(types[name])
+        kind = _DRACO_TYPES.get(name)
+        found = mesh.get_attribute_by_name(name) if kind is None else mesh.get_attribute_by_type(kind)
         ids[name] = int(found["unique_id"])
-        values = np.asarray(found["data"]).reshape(len(mesh.points), -1)
-        decoded[name] = Rows(values.astype(values.dtype.newbyteorder("<")), normalized=values.dtype.kind == "u")
+        kind_of_rows = "<u2" if name == "COLOR_0" else "<f4"
+        values = np.asarray(found["data"]).reshape(len(mesh.points), -1).astype(kind_of_rows)
+        decoded[name] = Rows(values, normalized=name == "COLOR_0")
     return stream, ids, decoded, np.asarray(mesh.faces)
-
-
-def _bytes(values: NDArray[Any] | None) -> NDArray[np.uint8] | None:
-    return None if values is None else np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def _doubles(values: NDArray[Any] | None) -> NDArray[np.float64] | None:

@@ -12,6 +12,8 @@ from ..errors import InputError
 from ..runtime import need
 
 _EXTRA = "compress"
+#: Draco's data types; the package widens small integers.
+_DRACO_KINDS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 9: "f4", 10: "f8", 11: "u1"}
 
 
 def meshopt_view(packed: bytes, count: int, stride: int, mode: str, kind: str) -> bytes:
@@ -50,7 +52,10 @@ def draco_primitive(
     """
     mesh = need("DracoPy", _EXTRA).decode(packed)
     faces = np.asarray(getattr(mesh, "faces", np.zeros((0, 3))), np.int64)
-    by_id = {int(entry["unique_id"]): np.asarray(entry["data"]) for entry in mesh.attributes}
+    by_id = {
+        int(entry["unique_id"]): np.asarray(entry["data"]).astype(_DRACO_KINDS[int(entry["data_type"])])
+        for entry in mesh.attributes
+    }
     count = len(mesh.points)
     values = {name: by_id[number].reshape(count, -1) for name, number in attributes.items() if number in by_id}
     return values, faces.reshape(-1)

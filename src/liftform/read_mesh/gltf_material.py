@@ -65,10 +65,10 @@ class Materials:
             self._source.note("specular-glossiness materials are read as rough dielectrics")
             base_slot, factor = old.get("diffuseTexture"), old.get("diffuseFactor", (1, 1, 1, 1))
             metallic, roughness = 0.0, 1.0 - float(old.get("glossinessFactor", 1.0))
-        slots = (base_slot, entry.get("normalTexture"), pbr.get("metallicRoughnessTexture"))
-        slots += (entry.get("occlusionTexture"), entry.get("emissiveTexture"))
+        orm_slot, names = pbr.get("metallicRoughnessTexture"), ("normalTexture", "occlusionTexture", "emissiveTexture")
+        slots = [base_slot, orm_slot, *(entry.get(name) for name in names)]
         placement = next((self._placement(slot) for slot in slots if slot), Placement())
-        base, normal, orm, occlusion, glow = (self._texture(slot, placement) for slot in slots)
+        base, orm, normal, occlusion, glow = (self._texture(slot, placement) for slot in slots)
         alpha = _ALPHA.get(str(entry.get("alphaMode", "OPAQUE")), "opaque")
         r, g, b, a = (float(x) for x in np.clip(np.asarray(factor, np.float64).reshape(4), 0, 1))
         return Material(

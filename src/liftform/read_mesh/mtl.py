@@ -45,7 +45,7 @@ def _entries(data: bytes) -> list[dict[str, Any]]:
         key, _, value = raw.strip().partition(b" ") if b" " in raw.strip() else raw.strip().partition(b"\t")
         word, text = readable(key).lower(), readable(value)
         if word == "newmtl":
-            entries.append({"newmtl": text})
+            entries.append({"newmtl": " ".join(text.split())})
         elif entries and word and not word.startswith("#"):
             entries[-1][word] = text
     return entries

@@ -92,7 +92,7 @@ def _parse(chunk: bytes, parsed: _Parsed, source: Source) -> None:
 
 
 def _note_event(event: re.Match[bytes], parsed: _Parsed) -> None:
-    word, value = event[1], readable(event[2] or b"")
+    word, value = event[1], " ".join(readable(event[2] or b"").split())
     if word == b"usemtl":
         parsed.material = value
     elif word == b"mtllib":
@@ -182,7 +182,7 @@ def _part(
     if not has_uv and not has_normals and len(parsed.corners) == 1:
         faces = corners[:, 0].reshape(-1, 3).astype(np.int32)
         return Mesh(positions, faces, colors=colors, material=material, quads=quads)
-    (v, t, n), index = polygons.unified((corners * [True, has_uv, has_normals]).T)
+    (v, t, n), index = polygons.unified(list((corners * [True, has_uv, has_normals]).T))
     flipped = np.stack([uv[t, 0], 1 - uv[t, 1]], axis=1).astype(np.float32) if has_uv else None
     return Mesh(
         positions[v],

@@ -129,7 +129,7 @@ class _Book:
         if thing.kind not in ("model", "solidsupport"):
             self._source.note(f"objects of type {thing.kind} are left out")
             return
-        self._faces += len(thing.triangles) + 1  # components cost something even when they are empty
+        self._faces += len(thing.triangles) or 1  # what is empty costs something too
         self._source.allow(self._faces)
         if thing.triangles:
             if key not in self._parts:

@@ -86,10 +86,11 @@ class Fixed:
             "recipe_digest": self.recipe.digest,
         }
 
-    def save(self, path: str | Path, report: bool = True, preview: bool = True) -> list[Path]:
+    def save(self, path: str | Path, report: bool = True, preview: bool = True, html: bool = False) -> list[Path]:
         """Write the asset, ``<stem>.report.json`` and ``<stem>.preview.png`` (before and after): all, or none.
 
-        The suffix chooses the format. Returns the paths written, the asset first. Raises OutputError.
+        The suffix chooses the format. html: the report also as a page with pictures, ``<stem>.report.html``.
+        Returns the paths written, the asset first. Raises OutputError.
         """
         from .export import check_target
         from .files import write_whole
@@ -105,7 +106,25 @@ class Fixed:
             facts = {**self.to_dict(), "files": {file.name: len(data) for file, data in files.items()}}
             text = json.dumps(facts, indent=2, ensure_ascii=False, default=str) + "\n"
             files[path.with_name(f"{path.stem}.report.json")] = text.encode()
+        if html:
+            files[path.with_name(f"{path.stem}.report.html")] = self._page(files)
         return sorted(write_whole(files), key=lambda file: file != path)
+
+    def _page(self, files: Mapping[Path, bytes]) -> bytes:
+        """The report as a self-contained page."""
+        from .report.html import Content, page
+
+        content = Content(
+            self.mesh.name,
+            self.mesh,
+            self.measures,
+            self.fitness,
+            before=self.before,
+            before_measures=self.measures_before,
+            model=self.model,
+            files={file.name: len(data) for file, data in files.items()},
+        )
+        return page(content)
 
     def _preview_png(self) -> bytes:
         from .preview import compared
@@ -130,7 +149,9 @@ class Road(Stages):
         return self._run("read", read_mesh, source, flatten=False)
 
     def mend(self, mesh: Mesh) -> Mesh:
-        """A valid mesh."""
+        """A valid mesh; first, where that was asked for, one with the sides that were missing."""
+        if self._settings("complete")[0].wanted:
+            mesh = self._stage("complete", mesh)
         mended: Mesh = self._stage("repair", mesh)
         return mended
 

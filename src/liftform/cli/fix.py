@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..finish import STAGES, Fixed, FixRecipe, fix, spare_the_input
+from ..report import words
 from . import terminal
 from .arguments import Parser, add_common, add_options, given_options
 
@@ -21,6 +22,7 @@ def parser() -> Parser:
     p.add_argument("-o", "--output", metavar="FILE", help="the asset (default: NAME.fixed.glb beside the mesh)")
     p.add_argument("--report", action=argparse.BooleanOptionalAction, default=True, help="write NAME.report.json")
     p.add_argument("--preview", action=argparse.BooleanOptionalAction, default=True, help="write NAME.preview.png")
+    p.add_argument("--html", action="store_true", help="write NAME.report.html too: the report as a page with pictures")
     p.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML recipe; flags win over it")
     p.add_argument("--seed", type=int, default=argparse.SUPPRESS, metavar="N", help="feeds every random choice")
     p.add_argument("--threads", type=int, default=argparse.SUPPRESS, metavar="N", help="0 lets the libraries choose")
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     spare_the_input(args.mesh, target)
     with terminal.progress(1, shown=not (args.quiet or args.json), stages=STAGES) as bar:
         result = fix(args.mesh, recipe, progress=bar)
-        written = result.save(target, args.report, args.preview)
+        written = result.save(target, args.report, args.preview, args.html)
     if args.json:
         print(json.dumps({**result.to_dict(), "written": [str(path) for path in written]}, default=str))
     elif not args.quiet:
@@ -74,8 +76,7 @@ def _show(result: Fixed) -> None:
     if repair:
         why = f" ({repair['why']})" if repair.get("why") else ""
         print(f"  repair: the {repair['road']} road{why}")
-    verdicts = [(verdict.use, verdict.fit, verdict.by, verdict.why) for verdict in result.fitness]
-    terminal.table("", ("use", "fit", "", "why"), verdicts)
+    terminal.show(words.verdicts(result.fitness, result.measures.picture))
 
 
 def _cell(value: object) -> str:

@@ -32,6 +32,7 @@ _INTO = 0.01
 class CompleteOptions:
     """How a missing side is made up."""
 
+    wanted: bool = option(False, "make up a missing back, side or bottom before mending", "complete")
     missing: float = option(0.1, "openings from this size on (share of the diagonal) are missing sides", "", 0, 1)
     symmetry: bool = option(True, "mirror what is there where the shape is symmetric")
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from ..assets import Mesh
 from ..errors import UsageError
+from ..recipe import option
 from ..runtime import Runtime
 from .deviation import Yardstick
 from .reduce import ReduceOptions, reduce
+
+
+@dataclass(frozen=True)
+class LodOptions:
+    """Levels of detail."""
+
+    budgets: str | None = option(None, "face budgets of coarser levels of detail: 20k,5k,1k", "lod")
+
+    def numbers(self) -> tuple[int, ...]:
+        """The budgets; () for none. Raises UsageError for anything that is no list of numbers."""
+        words = [word.strip().lower() for word in (self.budgets or "").split(",") if word.strip()]
+        try:
+            return tuple(round(1000 * float(w[:-1])) if w.endswith("k") else int(w) for w in words)
+        except ValueError as error:
+            raise UsageError(f"--lod {self.budgets!r} is no list of face budgets", "as in --lod 20k,5k,1k") from error
+
+
+def levels(options: LodOptions, runtime: Runtime) -> Callable[[Mesh], tuple[Mesh, ...]]:
+    """Backend: a mesh -> the levels that were asked for, see ``lods``."""
+    return lambda mesh: lods(mesh, options.numbers(), runtime)
 
 
 def lods(mesh: Mesh, budgets: Sequence[int], runtime: Runtime) -> tuple[Mesh, ...]:

@@ -125,7 +125,7 @@ def measure(
         walls=None if kind == "scene" else walls(Scene(mesh), outward),
         overhang=overhang(mesh, outward),
         pose=pose(mesh, found.watertight),
-        picture=mesh.seen is not None or "model" in mesh.metadata,
+        picture="model" in mesh.metadata or "bake" in mesh.metadata,
         seen=None if mesh.seen is None else seen_share(mesh),
         delighted="delight" in mesh.metadata,
         levels=1 + len(model.levels),

@@ -36,7 +36,7 @@ class Backend:
 
 
 #: Tasks for meshes that come from elsewhere.
-_FIX_ONLY = ("repair", "reduce", "transfer", "pose", "resize", "lods")
+_FIX_ONLY = ("complete", "repair", "reduce", "transfer", "pose", "resize", "lods")
 
 #: task -> name -> row, in the order of the road; the first name of a task is its default.
 BACKENDS: dict[str, dict[str, Backend]] = {
@@ -52,6 +52,7 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     },
     "object": {"embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions")},
     "relief": {"torn": Backend("liftform.reconstruct.relief:relief", "liftform.reconstruct.relief:ReliefOptions")},
+    "complete": {"mirrored": Backend("liftform.refine.complete:complete", "liftform.refine.complete:CompleteOptions")},
     "repair": {"mended": Backend("liftform.refine.repair:repair", "liftform.refine.repair:RepairOptions")},
     "clean": {"solid": Backend("liftform.refine.clean:clean", "liftform.refine.clean:CleanOptions")},
     "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
@@ -70,7 +71,7 @@ BACKENDS: dict[str, dict[str, Backend]] = {
 #: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh.
 ROADS: dict[str, tuple[str, ...]] = {
     "make": tuple(task for task in BACKENDS if task not in _FIX_ONLY),
-    "fix": ("repair", "reduce", "unwrap", "transfer", "pose", "resize", "lods", "export"),
+    "fix": ("complete", "repair", "reduce", "unwrap", "transfer", "pose", "resize", "lods", "export"),
 }
 
 

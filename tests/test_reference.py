@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 from synthetic import box
 
 from liftform import runtime
+from liftform.assets import Mesh
 from liftform.camera import Camera
-from liftform.capture import Capture, Photo
+from liftform.capture import Capture, Depth, Photo
 from liftform.errors import MissingExtraError, NothingFoundError, UsageError
 from liftform.evaluate import size
 from liftform.refine.yardstick import measured
@@ -90,6 +91,21 @@ def test_auto_asks_when_the_picture_cannot_tell() -> None:
     assert undecided.photo.reference is None
     assert "say --reference" in undecided.decisions[-1].note
     assert "a4" in undecided.decisions[-1].value
+
+
+def test_a_scene_is_measured_where_the_reference_lies() -> None:
+    capture = sheet_alone("a4", 0.6, 0.8)
+    photo = reference(ReferenceOptions("a4"), Runtime())(size.known(capture)).photo
+    assert photo.camera is not None
+    camera = replace(photo.camera, world_from_camera=np.eye(4))
+    _, rays = capture.photo.camera.rays()
+    z = capture.photo.camera.position[1] / -rays[..., 1]  # of the floor on which the sheet lies
+    x, y = np.meshgrid(np.arange(0, 640, 8), np.arange(200, 480, 8))
+    points = camera.unproject(np.stack([x, y], -1) + 0.5, z[y, x]).reshape(-1, 3)
+    half = Mesh((points / 2).astype(np.float32), np.array([[0, 1, 2]], np.int32))
+    scene = replace(photo, camera=camera, mask=None, depth=Depth(z.astype(np.float32)))
+    facts = measured(half, scene).metadata["reference"]
+    assert facts["factor"] == pytest.approx(2.0, rel=0.02)
 
 
 def test_rectified_is_what_was_printed() -> None:

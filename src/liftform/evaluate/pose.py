@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def turned(mesh: Mesh, rotation: Floats) -> Mesh:
     return Mesh((mesh.vertices.astype(np.float64) @ rotation.T).astype(np.float32), mesh.faces)
 
 
-def grid(groups: dict[str, Sequence[Turned]]) -> Grid:
+def grid(groups: Mapping[str, Sequence[Turned]]) -> Grid:
     """A row for each group: how many are upright again, those that were sure, and by the most stable pose alone."""
     rows = []
     for name, found in groups.items():

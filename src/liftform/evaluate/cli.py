@@ -1,4 +1,4 @@
-"""``liftform evaluate object | trust | bias | depth | mask | photos | speed``: their arguments, and what they print."""
+"""``liftform evaluate object | trust | bias | depth | mask | photos | damage | speed``: their arguments, and what they print."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def add_commands(commands: Any) -> None:
     _add_shown(p, _object)
     _add_trust(commands)
     _add_texture(commands)
+    _add_damage(commands)
     p = commands.add_parser("optimise", help="what constraints at inference buy for the time they take")
     p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl")
     p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
@@ -86,6 +87,21 @@ def _add_texture(commands: Any) -> None:
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this page")
     p.add_argument("--picture", type=Path, metavar="FILE", help="write the views, .jpg or .png")
     _add_shown(p, _texture)
+
+
+def _add_damage(commands: Any) -> None:
+    p = commands.add_parser("damage", help="break sound meshes in twelve ways and repair them, beside other tools")
+    p.add_argument(
+        "--objects", type=Path, help="folder of objects with manifest.jsonl (default: only shapes made here)"
+    )
+    p.add_argument("--cases", type=int, default=300, help="broken meshes with a known truth")
+    p.add_argument("--generated", type=int, default=40, help="meshes as generators make them")
+    p.add_argument("--as-they-are", type=int, default=60, help="objects repaired as they are; -1: all")
+    p.add_argument("--ways", nargs="+", default=[], metavar="NAME", help="only these ways (default: all installed)")
+    p.add_argument("--seed", type=int, default=0, help="of shapes, objects and damage")
+    p.add_argument("--records", type=Path, metavar="FILE", help="keep results here, and go on where it stops")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
+    _add_shown(p, _damage)
 
 
 def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -166,6 +182,25 @@ def _texture(args: argparse.Namespace) -> int:
     if args.picture and rows:
         write_strip(rows, args.picture)
     _show(args, grids(rows), {row.name: {kind: vars(s) for kind, s in row.scores.items()} for row in rows})
+    return 0
+
+
+def _damage(args: argparse.Namespace) -> int:
+    from itertools import chain
+
+    from . import damage, damage_cases, damage_peers
+
+    groups = [damage_cases.damaged(args.objects, args.cases, args.seed)]
+    groups.append(damage_cases.generated(args.generated, args.seed))
+    if args.objects and args.as_they_are:
+        groups.append(damage_cases.as_they_are(args.objects, None if args.as_they_are < 0 else args.as_they_are))
+    count = _counter(args.quiet or args.json)
+    total = args.cases + args.generated + max(args.as_they_are, 0)
+    ways = damage_peers.ways(tuple(args.ways))
+    records = damage.evaluate_damage(chain(*groups), ways, args.records, lambda done: count(done, max(total, done + 1)))
+    if args.markdown:
+        damage.write_page(records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+    _show(args, damage.grids(records), {"records": records})
     return 0
 
 

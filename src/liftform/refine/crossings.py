@@ -15,9 +15,11 @@ from .weld import without_degenerate
 from .workpiece import Ints, Workpiece
 
 #: Rounds of cutting; the neighbourhood that is cut grows by a ring from the second on.
-_ROUNDS = 6
+_ROUNDS = 7
 #: Edges that a union makes are collapsed when they are shorter than this share of the diagonal.
 _SHORT = 2e-6
+#: Parts of less volume than this share of the cubed diagonal are what slivers leave behind.
+_EMPTY = 1e-10
 #: A piece that a cut leaves is dropped below this share of its part's area.
 _SCRAP = 0.05
 
@@ -45,8 +47,12 @@ def resolved(work: Workpiece) -> tuple[Workpiece, dict[str, int]]:
                 work, counts["parts_united"] = together, counts["parts_united"] + number
                 found = pairs(work)
                 continue
-        work, cut = recut(work, np.unique(found), rings=max(0, turn - 1))
-        counts["faces_cut"] += cut
+        invented = np.unique(found)[work.source[np.unique(found)] < 0]
+        if turn == 0 and len(invented):
+            work = _filled_otherwise(work, invented)
+        else:
+            work, cut = recut(work, np.unique(found), rings=max(0, turn - 2))
+            counts["faces_cut"] += cut
         found = pairs(work)
     counts["crossings_left"] = -1 if found is None else len(found)
     return work, counts
@@ -88,7 +94,10 @@ def settled(work: Workpiece) -> Workpiece:
         if not found:
             break
         work = filled(work, found)
-    return work.compacted()
+    number, part = parts(work)
+    volume = np.bincount(part, surface.volumes(work.points, work.faces), number)
+    empty = np.abs(volume) < _EMPTY * work.size**3
+    return (work if empty.all() else work.kept(~empty[part])).compacted()
 
 
 def manifold_of(work: Workpiece, face: Ints, first: int = 0) -> Any:
@@ -116,6 +125,16 @@ def returned(work: Workpiece, rest: Workpiece, mesh: Any) -> Workpiece:
     rows = np.arange(len(faces))[:, None]
     corner = np.where(same.any(2), work.corner[origin][rows, then], -1)
     return rest.extended(faces + len(rest.points), positions, work.source[origin], corner)
+
+
+def _filled_otherwise(work: Workpiece, bad: Ints) -> Workpiece:
+    """Fillings that cut something taken out whole and made anew, as small as can be and without bending them."""
+    new = np.flatnonzero(work.source < 0)
+    _, label = parts(work.kept(new))
+    gone = np.zeros(len(work.faces), bool)
+    gone[new[np.isin(label, label[np.isin(new, bad)])]] = True
+    left = parted(work.kept(~gone)).compacted()
+    return settled(filled(left, rims(left), bend=0.0))
 
 
 def recut(work: Workpiece, bad: Ints, rings: int) -> tuple[Workpiece, int]:

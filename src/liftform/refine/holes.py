@@ -13,8 +13,6 @@ from .workpiece import Bools, Floats, Ints, Workpiece
 
 #: Rims of more corners are cut in two across their narrowest place before they are triangulated.
 _LONGEST_RIM = 160
-#: Weight of a bend (1 - cosine) between neighbouring triangles, beside their area.
-_BEND = 0.3
 #: A triangle is as good as flat when its doubled area is below this share of its longest edge squared.
 _FLAT = 2e-3
 #: Cost of an edge that is in the mesh already, as a multiple of the rim's squared extent.
@@ -59,9 +57,10 @@ def rims(work: Workpiece) -> list[Rim]:
     return out
 
 
-def filled(work: Workpiece, holes: list[Rim]) -> Workpiece:
+def filled(work: Workpiece, holes: list[Rim], bend: float = 1.0) -> Workpiece:
     """With the given holes closed by faces between their corners (or around a new middle point where those would
-    repeat an edge). Triangulations of least weight: Barequet and Sharir 1995, Liepa 2003."""
+    repeat an edge). Triangulations of least weight (Barequet and Sharir 1995, Liepa 2003): area by the hole's size, and
+    ``bend`` times the length of every edge by 1 - the cosine of the angle between its faces."""
     taken = edge_keys(work.faces, len(work.points))
     pieces = [piece for hole in holes for piece in _halved(hole, work.points, taken)]
     by_length: dict[int, list[Rim]] = {}
@@ -71,7 +70,7 @@ def filled(work: Workpiece, holes: list[Rim]) -> Workpiece:
     for length, group in sorted(by_length.items()):
         batch = max(1, 1_500_000 // length**2)
         for i in range(0, len(group), batch):
-            new, bad = _triangulated(group[i : i + batch], work.points, taken)
+            new, bad = _triangulated(group[i : i + batch], work.points, taken, bend)
             faces.append(new)
             blocked += [group[i + k] for k in np.flatnonzero(bad)]
     middles = np.array([work.points[rim.points].mean(0) for rim in blocked]).reshape(-1, 3)
@@ -115,12 +114,12 @@ def _halved(rim: Rim, points: Floats, taken: Ints) -> list[Rim]:
     return _halved(inner, points, taken) + _halved(outer, points, taken)
 
 
-def _triangulated(group: list[Rim], points: Floats, taken: Ints) -> tuple[Ints, Bools]:
+def _triangulated(group: list[Rim], points: Floats, taken: Ints, bend: float) -> tuple[Ints, Bools]:
     """Faces of rims of one length, and which of the rims (H,) could not be filled without repeating an edge."""
     rim = np.stack([one.points for one in group])
     count, n = rim.shape
     p = points[rim]
-    scale = np.maximum(((p.max(1) - p.min(1)) ** 2).sum(1), 1e-300)
+    scale = np.maximum(np.linalg.norm(p.max(1) - p.min(1), axis=1), 1e-300)
     known = _is_taken(taken, rim[:, :, None], rim[:, None, :], len(points))
     normal = np.zeros((count, n, n, 3))
     cost, split = np.zeros((count, n, n)), np.zeros((count, n, n), np.int64)
@@ -134,19 +133,20 @@ def _triangulated(group: list[Rim], points: Floats, taken: Ints) -> tuple[Ints, 
         cross = np.cross(b - a, c - a)
         doubled = np.linalg.norm(cross, axis=-1)
         unit = cross / np.maximum(doubled, 1e-300)[..., None]
-        bend = _bend(unit, normal[:, i[:, None], m]) + _bend(unit, normal[:, m, j[:, None]])
+        side = [np.sqrt(((y - x) ** 2).sum(-1)) for x, y in ((a, b), (b, c), (c, a))]
+        bent = side[0] * _bend(unit, normal[:, i[:, None], m]) + side[1] * _bend(unit, normal[:, m, j[:, None]])
         if gap == n - 1:
-            bend += _bend(unit, last[:, None, None])
-        longest = np.maximum(((b - a) ** 2).sum(-1), np.maximum(((c - b) ** 2).sum(-1), ((a - c) ** 2).sum(-1)))
-        total = cost[:, i[:, None], m] + cost[:, m, j[:, None]] + doubled / 2 * (1 + _BEND * bend)
-        total += np.where(doubled <= _FLAT * longest, longest, 0)
+            bent = bent + side[2] * _bend(unit, last[:, None, None])
+        total = cost[:, i[:, None], m] + cost[:, m, j[:, None]] + doubled / 2 + bend * scale[:, None, None] * bent
+        longest = np.maximum(np.maximum(side[0], side[1]), side[2])
+        total += np.where(doubled <= _FLAT * longest**2, scale[:, None, None] * longest, 0)
         if gap < n - 1:
-            total += np.where(known[:, i, j], _TAKEN * scale[:, None], 0)[..., None]
+            total += np.where(known[:, i, j], _TAKEN * scale[:, None] ** 2, 0)[..., None]
         best = total.argmin(-1)[..., None]
         cost[:, i, j] = np.take_along_axis(total, best, 2)[..., 0]
         split[:, i, j] = m[i, best[..., 0]]
         normal[:, i, j] = np.take_along_axis(unit, best[..., None], 2)[:, :, 0]
-    bad = cost[:, 0, n - 1] >= _TAKEN * scale
+    bad = cost[:, 0, n - 1] >= _TAKEN * scale**2
     return _unrolled(rim, split, ~bad), bad
 
 

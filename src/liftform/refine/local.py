@@ -44,8 +44,11 @@ def local(work: Workpiece, options: Any, seed: int) -> tuple[Workpiece, dict[str
     """Prepared, and without self-intersections where that can be had by cutting and uniting."""
     work, counts = prepared(work, options, seed)
     if not options.open:
+        before = work
         work, crossings = resolved(work)
         counts |= crossings
+        if crossings["faces_cut"] and len(work.faces):
+            counts["surface_moved"] = round(sides.moved(before, work, seed), 5)
         if not options.inner and crossings["parts_united"] + crossings["faces_cut"]:
             work, more = sides.without_inner(work, seed)
             counts["inner_shells"] += more

@@ -18,6 +18,9 @@ from .local import local, prepared
 from .solidify import solidified
 from .workpiece import Workpiece
 
+#: Furthest that cutting out self-intersections may move 99 % of what shows, as a share of the diagonal.
+_MOVED = 0.01
+
 
 @dataclass(frozen=True)
 class RepairOptions:
@@ -149,6 +152,8 @@ def _objection(mesh: Mesh, counts: dict[str, Any], options: RepairOptions) -> st
         return "faces without area"
     if counts.get("crossings_left"):
         return "it cuts itself"
+    if counts.get("surface_moved", 0) > _MOVED:
+        return "too much would have to be cut out"
     return ""
 
 

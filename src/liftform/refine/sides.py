@@ -1,12 +1,10 @@
-"""Which side of a face is outside: patches wound alike and outward, edges of many faces parted, loose parts dropped."""
+"""Which side of a face is outside: patches wound alike, edges of many faces parted, loose and hidden parts dropped."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..assets import Mesh
 from ..render import Scene
@@ -21,10 +19,8 @@ _MOST_RAYS = 600_000
 _LIFT = 1e-4
 #: Share of rays that must escape before a side counts as open to the outside.
 _OPEN = 0.02
-#: A patch with both sides open that holds on to others is a fin when its area is below this share of the whole ...
+#: A patch with both sides open that holds on to others is a fin when its area is below this share of the whole.
 _FIN = 0.1
-#: ... and one of so few faces wherever it shows.
-_FEW = 3
 #: How far apart fans are drawn that met in one point, as a share of the diagonal.
 _APART = 2e-5
 
@@ -133,13 +129,13 @@ def openness(work: Workpiece, label: Ints, chosen: Bools, seed: int) -> tuple[Fl
     return front, back
 
 
-def _escaping(work: Workpiece, face: Ints, rng: np.random.Generator) -> Floats:
-    """Shares (2, N) of rays from front and back of faces that meet nothing."""
+def _escaping(work: Workpiece, face: Ints, rng: np.random.Generator, at: Floats | None = None) -> Floats:
+    """Shares (2, N) of rays from front and back of faces, from points ``at`` on them or any, that meet nothing."""
     scene = Scene(Mesh(work.rounded, work.faces.astype(np.int32)))
     normal = surface.cross_products(work.points, work.faces[face])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
-    weight = rng.dirichlet((1.0, 1.0, 1.0), len(face))
-    at = np.einsum("ij,ijk->ik", weight, work.points[work.faces[face]])
+    if at is None:
+        at = np.einsum("ij,ijk->ik", rng.dirichlet((1.0, 1.0, 1.0), len(face)), work.points[work.faces[face]])
     ball = rng.normal(size=(_RAYS, len(face), 3))
     ball /= np.linalg.norm(ball, axis=2, keepdims=True)
     shares = []
@@ -179,11 +175,11 @@ def manifold(work: Workpiece, seed: int) -> Workpiece:
         area = np.bincount(found.label, work.areas)
         wall = found.crowded & (front < _OPEN) & (back < _OPEN)
         both = (np.minimum(front, back) > _OPEN) & (np.minimum(front, back) > 0.3 * np.maximum(front, back))
-        few = np.bincount(found.label) <= _FEW
-        fin = found.crowded & found.border & (both | few) & (area < _FIN * area.sum())
+        loose = found.crowded & found.border
+        fin = loose & both & (area < _FIN * area.sum())
         # many fins are no debris but leaves, blades or curtains
         fin &= area[fin].sum() < _FIN / 2 * area.sum()
-        drop = wall | fin
+        drop = wall | fin | (loose & (np.bincount(found.label) == 1))
         if not drop.any() or drop.all():
             break
         work = oriented(work.kept(~drop[found.label]), seed)
@@ -287,36 +283,81 @@ def without_inner(work: Workpiece, seed: int) -> tuple[Workpiece, int]:
 
 
 def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tuple[Workpiece, int]:
-    """Without parts of a diagonal below ``small`` further than ``far`` from every larger part (shares of the
-    diagonal of the largest part), and how many they were. Up to twice as large ones go where they are much further."""
+    """Without parts, or groups of parts near each other, of a diagonal below ``small`` further than ``far`` from
+    everything larger (shares of the diagonal of the largest), and how many parts they were. Up to twice as large ones
+    go where they are much further."""
     number, part = parts(work)
     if number < 2 or small <= 0:
         return work, 0
-    corners = work.points[work.faces]
-    low, high = np.full((number, 3), np.inf), np.full((number, 3), -np.inf)
-    np.minimum.at(low, part, corners.min(1))
-    np.maximum.at(high, part, corners.max(1))
-    extent = np.linalg.norm(high - low, axis=1)
+    spread, owner = _spread(work, seed)
+    group = _groups(work, part, spread, owner, far * work.size / 1.5)
+    extent = _extents(work, group)
     size = float(extent.max())
     little = extent < 2 * small * size
     if not little.any() or little.all():
         return work, 0
     wanted = far * size * np.maximum(1, extent / (small * size)) ** 3
-    lost = little & (_gaps(work, part, little, seed) > wanted)
-    return work.kept(~lost[part]), int(lost.sum())
+    lost = (little & (_gaps(work, group, little, spread[~little[group[owner]]]) > wanted))[group]
+    return work.kept(~lost), len(np.unique(part[lost]))
 
 
-def _gaps(work: Workpiece, part: Ints, little: Bools, seed: int) -> Floats:
-    """Distance (N,) of every little part to the others, about: points of both surfaces."""
+def _spread(work: Workpiece, seed: int) -> tuple[Floats, Ints]:
+    """Points all over the surface, and the face of each."""
+    rng = np.random.default_rng(seed)
+    share = np.cumsum(work.areas)
+    face = np.minimum(np.searchsorted(share, rng.random(60_000) * share[-1]), len(share) - 1)
+    return np.einsum("ij,ijk->ik", rng.dirichlet((1.0, 1.0, 1.0), len(face)), work.points[work.faces[face]]), face
+
+
+def _groups(work: Workpiece, part: Ints, spread: Floats, owner: Ints, cell: float) -> Ints:
+    """Group (F,) of each face: parts with points in the same or neighbouring cells of a grid belong together."""
+    at = np.concatenate([spread, work.points[work.faces[:, 0]]])
+    member = np.r_[part[owner], part]
+    index = np.floor((at - at.min(0)) / cell).astype(np.int64) + 1
+    wide = index.max(0) + 2
+    cells, number = np.unique(np.ravel_multi_index(tuple(index.T), tuple(wide)), return_inverse=True)
+    stride = np.array([wide[1] * wide[2], wide[2], 1])
+    links = [np.stack([number, len(cells) + member])]
+    for way in np.ndindex(3, 3, 3):
+        step = int((np.array(way) - 1) @ stride)
+        if step > 0:
+            near = np.minimum(np.searchsorted(cells, cells + step), len(cells) - 1)
+            links.append(np.stack([np.arange(len(cells)), near])[:, cells[near] == cells + step])
+    a, b = np.concatenate(links, axis=1)
+    label = _connected(a, b, len(cells) + int(part.max()) + 1)[len(cells) :]
+    _, group = np.unique(label, return_inverse=True)
+    return group.astype(np.int64)[part]
+
+
+def _extents(work: Workpiece, group: Ints) -> Floats:
+    """Diagonal (N,) of the bounding box of each group of faces."""
+    corners, number = work.points[work.faces], int(group.max()) + 1
+    low, high = np.full((number, 3), np.inf), np.full((number, 3), -np.inf)
+    np.minimum.at(low, group, corners.min(1))
+    np.maximum.at(high, group, corners.max(1))
+    return np.asarray(np.linalg.norm(high - low, axis=1))
+
+
+def _gaps(work: Workpiece, group: Ints, little: Bools, others: Floats) -> Floats:
+    """Distance (N,) of every little group to points on the others, about."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(np.concatenate([others, work.points[np.unique(work.faces[~little[group]])]]))
+    mine = np.flatnonzero(little[group])
+    gap = np.full(len(little), np.inf)
+    np.minimum.at(gap, np.repeat(group[mine], 3), tree.query(work.points[work.faces[mine].ravel()])[0])
+    return gap
+
+
+def moved(before: Workpiece, after: Workpiece, seed: int) -> float:
+    """How far what showed of a surface now is from it: the 99th percentile, as a share of the diagonal."""
     from scipy.spatial import cKDTree
 
     rng = np.random.default_rng(seed)
-    big = np.flatnonzero(~little[part])
-    share = np.cumsum(work.areas[big])
-    face = big[np.minimum(np.searchsorted(share, rng.random(60_000) * share[-1]), len(big) - 1)]
-    spread = np.einsum("ij,ijk->ik", rng.dirichlet((1.0, 1.0, 1.0), len(face)), work.points[work.faces[face]])
-    tree = cKDTree(np.concatenate([spread, work.points[np.unique(work.faces[big])]]))
-    mine: NDArray[Any] = np.flatnonzero(little[part])
-    gap = np.full(len(little), np.inf)
-    np.minimum.at(gap, np.repeat(part[mine], 3), tree.query(work.points[work.faces[mine].ravel()])[0])
-    return gap
+    spread, face = _spread(before, seed)
+    some = rng.permutation(len(face))[:6000]
+    shows = _escaping(before, face[some], rng, spread[some]).max(0) > _OPEN
+    if not shows.any():
+        return 0.0
+    gap = cKDTree(_spread(after, seed)[0]).query(spread[some[shows]])[0]
+    return float(np.quantile(gap, 0.99) / before.size)

@@ -12,7 +12,7 @@ from .workpiece import Bools, Floats, Ints, Workpiece
 #: Tolerances, as shares of the diagonal, tried one after the other on what is still open.
 _STEPS = (1e-6, 1e-5, 1e-4, 5e-4)
 #: A corner never moves further than this share of its shortest edge.
-_REACH = 0.25
+_REACH = 0.45
 #: Edges shorter than this share of the diagonal are collapsed where a face has no area.
 _SHORT = 1e-5
 #: How far a corner is moved off an edge that it lies on, as a share of the diagonal.

@@ -11,7 +11,7 @@ import numpy as np
 from ..assets import Mesh
 from ..errors import InputError, LiftformError, UnreadableError
 from . import sniff
-from .source import MAX_BYTES, MAX_FACES, Found, Source, moved, opened
+from .source import MAX_BYTES, MAX_FACES, Found, Source, in_use, moved, opened
 
 __all__ = ["MAX_BYTES", "MAX_FACES", "read_mesh"]
 
@@ -119,6 +119,6 @@ def _checked(mesh: Mesh, path: Path) -> Mesh:
     """The mesh, if it is one: finite, and not all in one point."""
     if not np.isfinite(mesh.vertices).all():
         raise InputError(f"{path}: has coordinates that are not finite", "repair or export the file again")
-    if not np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0).any():  # undecoded compressed geometry looks like that
+    if not np.ptp(mesh.vertices[in_use(mesh)], axis=0).any():  # undecoded compressed geometry looks like that
         raise InputError(f"{path}: all its faces lie in one point", "if it is compressed, save it uncompressed")
     return mesh

@@ -6,6 +6,7 @@ B1 of "Advanced Visualizer" (Wavefront, 1993); vertex colours as "v x y z r g b"
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,8 @@ from ..assets import Material, Mesh
 from . import mtl, polygons
 from .source import Found, Source, readable, unit_or_none
 
-#: Bytes that are parsed at a time: bounds what lists of lines take.
-_CHUNK = 1 << 25
+#: Bytes that are parsed at a time: few enough for their numbers to stay in the processor's cache.
+_CHUNK = 1 << 22
 _EVENT = re.compile(rb"^[ \t]*(usemtl|mtllib|o|g)(?:[ \t]+([^\r\n]*))?$", re.M)
 _FACE = re.compile(rb"^[ \t]*fo?[ \t]+([^\r\n#]+)", re.M)
 _ROWS = {key: re.compile(rb"^[ \t]*" + key.encode() + rb"[ \t]+([^\r\n#]+)", re.M) for key in ("v", "vt", "vn")}
@@ -30,7 +31,7 @@ class _Parsed:
 
     rows: dict[str, list[NDArray[np.float64]]] = field(default_factory=lambda: {key: [] for key in _ROWS})
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ROWS, 0))
-    corners: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
+    corners: dict[str, list[NDArray[np.int32]]] = field(default_factory=dict)
     sizes: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
     libraries: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -50,11 +51,12 @@ def read(source: Source) -> Found:
     materials = mtl.read(source, parsed.libraries)
     positions, colors = _positions(parsed.rows["v"])
     parts = []
-    for name in parsed.corners:
+    several = len(parsed.corners) > 1
+    for name in list(parsed.corners):
         material = materials.get(name)
         if name and material is None and materials:
             source.note(f"material {name!r} is not in the library")
-        parts.append(_part(parsed, name, positions, colors, material))
+        parts.append(_part(parsed, name, several, positions, colors, material))
     names = [name for name in dict.fromkeys(parsed.names) if name]
     title = names[0] if len(names) == 1 else ""
     metres = 1.0 if data.startswith(b"# liftform ") and b"unit: metre" in data[:200] else None
@@ -75,7 +77,6 @@ def _chunks(data: bytes) -> Iterator[bytes]:
 
 def _parse(chunk: bytes, parsed: _Parsed, source: Source) -> None:
     """Add a piece of the file."""
-    starts = {key: np.array([m.start() for m in pattern.finditer(chunk)]) for key, pattern in _ROWS.items()}
     before = dict(parsed.counts)
     for key, pattern in _ROWS.items():
         lines = pattern.findall(chunk)
@@ -85,7 +86,7 @@ def _parse(chunk: bytes, parsed: _Parsed, source: Source) -> None:
     at = 0
     for event in [*_EVENT.finditer(chunk), None]:
         end = event.start() if event else len(chunk)
-        _faces(chunk[at:end], at, starts, before, parsed, source)
+        _faces(chunk, at, end, before, parsed, source)
         at = event.end() if event else end
         if event:
             _note_event(event, parsed)
@@ -104,11 +105,11 @@ def _note_event(event: re.Match[bytes], parsed: _Parsed) -> None:
 def _numbers(lines: Sequence[bytes]) -> NDArray[np.float64]:
     """Rows of numbers (N, 7), absent ones NaN; fast where all have the same length."""
     rows = np.full((len(lines), 7), np.nan)
-    flat = np.array(b" ".join(lines).split(), dtype=np.float64)
-    width = len(flat) // len(lines)
-    first = len(lines[0].split())
-    if width == first and width * len(lines) == len(flat) and all(len(line.split()) == width for line in lines):
-        rows[:, : min(width, 7)] = flat.reshape(len(lines), width)[:, :7]
+    text = b"\n".join(lines)
+    sizes = _words_per_line(text)
+    width = int(sizes[0])
+    if (sizes == width).all():
+        rows[:, : min(width, 7)] = _values(text, np.float64, width * len(lines)).reshape(-1, width)[:, :7]
         return rows
     for row, line in zip(rows, lines, strict=True):
         values = line.split()[:7]
@@ -116,46 +117,67 @@ def _numbers(lines: Sequence[bytes]) -> NDArray[np.float64]:
     return rows
 
 
-def _faces(
-    block: bytes, offset: int, starts: dict[str, NDArray[Any]], before: dict[str, int], parsed: _Parsed, source: Source
-) -> None:
-    """Add the faces of one block, which all have the current material."""
-    found = [(match.start() + offset, match[1]) for match in _FACE.finditer(block)]
-    if not found:
+def _words_per_line(text: bytes) -> NDArray[np.int64]:
+    """How many words each line has."""
+    codes = np.frombuffer(text, np.uint8)
+    begins = (codes > 32) & np.concatenate([[True], codes[:-1] <= 32])
+    ends = np.append(np.flatnonzero(codes == 10), len(codes) - 1)
+    return np.diff(np.cumsum(begins, dtype=np.int32)[ends], prepend=0).astype(np.int64)
+
+
+def _values(text: bytes, kind: type, count: int) -> NDArray[Any]:
+    """The ``count`` numbers of a text. Raises ValueError when it holds anything else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # what older numpy says of words that are no numbers
+        try:
+            values = np.fromstring(text.decode("latin-1"), kind, sep=" ")
+        except DeprecationWarning as error:
+            raise ValueError("a word is no number") from error
+    if len(values) != count:
+        raise ValueError("a word is no number")
+    return values
+
+
+def _faces(chunk: bytes, begin: int, end: int, before: dict[str, int], parsed: _Parsed, source: Source) -> None:
+    """Add the faces between two places of a chunk, which all have the current material."""
+    lines = _FACE.findall(chunk, begin, end)
+    if not lines:
         return
-    words = [line.split() for _, line in found]
-    sizes = np.array([len(corners) for corners in words], np.int64)
+    text = b"\n".join(lines)
+    sizes = _words_per_line(text)
     parsed.faces += int(np.maximum(sizes - 2, 0).sum())
     source.allow(parsed.faces)
-    corners = _corners([word for corners in words for word in corners])
+    corners = _corners(text, int(sizes.sum()))
     if (corners < 0).any():  # counted back from the last row before the face
-        at = np.repeat([start for start, _ in found], sizes)
-        for k, key in enumerate(_ROWS):
-            known = before[key] + np.searchsorted(starts[key], at)
+        at = np.repeat([match.start() for match in _FACE.finditer(chunk, begin, end)], sizes)
+        for k, (key, pattern) in enumerate(_ROWS.items()):
+            known = before[key] + np.searchsorted([match.start() for match in pattern.finditer(chunk)], at)
             corners[:, k] = np.where(corners[:, k] < 0, known + corners[:, k] + 1, corners[:, k])
             corners[corners[:, k] < 0, k] = 0
     parsed.corners.setdefault(parsed.material, []).append(corners - 1)
     parsed.sizes.setdefault(parsed.material, []).append(sizes)
 
 
-def _corners(words: Sequence[bytes]) -> NDArray[np.int64]:
+def _corners(text: bytes, count: int) -> NDArray[np.int32]:
     """Words "a", "a/b", "a//c" or "a/b/c" as (C, 3), absent ones 0; fast where all are of the first one's form."""
-    text = b" ".join(words)
-    slashes = words[0].count(b"/")
-    out = np.zeros((len(words), 3), np.int64)
-    columns, parts = [0, 1, 2][: slashes + 1], text
-    if b"//" in words[0]:
-        columns, parts = [0, 2], text.replace(b"//", b"/")
-    alike = text.count(b"/") == slashes * len(words) and (b"//" in words[0] or b"//" not in text)
-    if alike and slashes <= 2:
-        flat = np.array(parts.replace(b"/", b" ").split(), dtype=np.int64)
-        if len(flat) == len(columns) * len(words):
-            out[:, columns] = flat.reshape(len(words), len(columns))
-            return out
-    for row, word in zip(out, words, strict=True):
+    first = text.split(None, 1)[0]
+    slashes, double = first.count(b"/"), b"//" in first
+    out = np.zeros((count, 3), np.int32)
+    columns = [0, 2] if double else [0, 1, 2][: slashes + 1]
+    alike = text.count(b"/") == slashes * count and text.count(b"//") == double * count
+    if alike and slashes <= 2 and not first.endswith(b"/"):
+        flat = _values(text.replace(b"//", b" ").replace(b"/", b" "), np.int64, len(columns) * count)
+        out[:, columns] = _within(flat).reshape(count, len(columns))
+        return out
+    for row, word in zip(out, text.split(), strict=True):
         numbers = word.split(b"/")[:3]
-        row[: len(numbers)] = [int(number) if number else 0 for number in numbers]
+        row[: len(numbers)] = _within(np.array([int(number) if number else 0 for number in numbers], np.int64))
     return out
+
+
+def _within(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers that 32 bits hold: no file has rows beyond."""
+    return np.clip(numbers, -(1 << 31) + 2, (1 << 31) - 2)
 
 
 def _positions(rows: list[NDArray[np.float64]]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -169,20 +191,21 @@ def _positions(rows: list[NDArray[np.float64]]) -> tuple[NDArray[np.float32], ND
 def _part(
     parsed: _Parsed,
     name: str,
+    several: bool,
     positions: NDArray[np.float32],
     colors: NDArray[np.float32] | None,
     material: Material | None,
 ) -> Mesh:
     """The faces of one material; corners that agree in position, texture coordinate and normal become one vertex."""
-    corners, sizes = np.concatenate(parsed.corners[name]), np.concatenate(parsed.sizes[name])
+    corners, sizes = np.concatenate(parsed.corners.pop(name)), np.concatenate(parsed.sizes.pop(name))
     chosen, quads, _ = polygons.triangulated(corners[:, 0], sizes, positions)
     corners = corners[chosen.reshape(-1)]
     uv, normals = _table(parsed.rows["vt"], 2), _table(parsed.rows["vn"], 3)
     has_uv, has_normals = (_all_there(corners[:, k + 1], table) for k, table in enumerate((uv, normals)))
-    if not has_uv and not has_normals and len(parsed.corners) == 1:
+    if not has_uv and not has_normals and not several:
         faces = corners[:, 0].reshape(-1, 3).astype(np.int32)
         return Mesh(positions, faces, colors=colors, material=material, quads=quads)
-    (v, t, n), index = polygons.unified(list((corners * [True, has_uv, has_normals]).T))
+    (v, t, n), index = polygons.unified(list((corners * np.array([1, has_uv, has_normals], np.int32)).T))
     flipped = np.stack([uv[t, 0], 1 - uv[t, 1]], axis=1).astype(np.float32) if has_uv else None
     return Mesh(
         positions[v],
@@ -199,8 +222,10 @@ def _table(rows: list[NDArray[np.float64]], width: int) -> NDArray[np.float64]:
     return np.concatenate(rows)[:, :width] if rows else np.zeros((0, width))
 
 
-def _all_there(index: NDArray[np.int64], table: NDArray[np.float64]) -> bool:
+def _all_there(index: NDArray[np.int32], table: NDArray[np.float64]) -> bool:
     """Whether every corner names a finite row."""
     if not len(index) or index.min() < 0 or index.max() >= len(table):
         return False
-    return bool(np.isfinite(table[np.unique(index)]).all())
+    used = np.zeros(len(table), bool)
+    used[index] = True
+    return bool(np.isfinite(table[used]).all())

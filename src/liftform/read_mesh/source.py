@@ -147,7 +147,7 @@ def moved(mesh: Mesh, matrix: NDArray[np.float64]) -> Mesh:
 
 def compact(mesh: Mesh) -> Mesh:
     """The part without vertices that no face uses."""
-    used = np.unique(mesh.faces)
+    used = np.flatnonzero(in_use(mesh))
     if len(used) == len(mesh.vertices):
         return mesh
     number = np.zeros(len(mesh.vertices), np.int32)
@@ -155,6 +155,13 @@ def compact(mesh: Mesh) -> Mesh:
     fields = ("normals", "uv", "colors", "seen", "confidence")
     kept = {name: value[used] for name in fields if (value := getattr(mesh, name)) is not None}
     return mesh.with_(vertices=mesh.vertices[used], faces=number[mesh.faces], **kept)
+
+
+def in_use(mesh: Mesh) -> NDArray[np.bool_]:
+    """Which vertices (V,) some face has."""
+    used = np.zeros(len(mesh.vertices), bool)
+    used[mesh.faces] = True
+    return used
 
 
 def turned_over(mesh: Mesh) -> NDArray[np.int32]:

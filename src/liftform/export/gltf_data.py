@@ -137,8 +137,7 @@ def attributes(mesh: Mesh, quantised: bool) -> tuple[dict[str, Rows], dict[str, 
         rows["COLOR_0"] = _unsigned(opaque, "<u2") if quantised else Rows(linear.astype("<f4"))
     for name, values in (("_SEEN", mesh.seen), ("_CONFIDENCE", mesh.confidence)):
         if values is not None:
-            share = np.clip(np.nan_to_num(values), 0, 1)[:, None]
-            rows[name] = _unsigned(share, "u1") if quantised else Rows(share.astype("<f4"))
+            rows[name] = Rows(np.clip(np.nan_to_num(values), 0, 1)[:, None].astype("<f4"))  # Blender wants floats
     return rows, node
 
 

@@ -130,7 +130,7 @@ def _values(text: bytes, kind: type, count: int) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # what older numpy says of words that are no numbers
         try:
-            values = np.fromstring(text.decode("latin-1"), kind, sep=" ")
+            values: NDArray[Any] = np.fromstring(text.decode("latin-1"), kind, sep=" ")
         except DeprecationWarning as error:
             raise ValueError("a word is no number") from error
     if len(values) != count:

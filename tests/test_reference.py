@@ -13,7 +13,7 @@ from synthetic import box
 from liftform import runtime
 from liftform.assets import Mesh
 from liftform.camera import Camera
-from liftform.capture import Capture, Depth, Photo
+from liftform.capture import Capture, Depth, Mask, Photo
 from liftform.errors import MissingExtraError, NothingFoundError, UsageError
 from liftform.evaluate import size
 from liftform.refine.yardstick import measured
@@ -86,7 +86,7 @@ def test_auto_tells_a4_from_letter(kind: str) -> None:
 
 
 def test_auto_asks_when_the_picture_cannot_tell() -> None:
-    far = sheet_alone("a4", 0.5, 1.6)
+    far = sheet_alone("a4", 0.6, 1.0)
     undecided = reference(ReferenceOptions("auto"), Runtime())(far)
     assert undecided.photo.reference is None
     assert "say --reference" in undecided.decisions[-1].note
@@ -153,6 +153,26 @@ def tilted_up(capture: Capture) -> Capture:
         half = 99 - (y - 150) * 0.15
         out[y, round(319 - half) : round(319 + half)] = 0.95
     return replace(capture, photos=(replace(capture.photo, image=out),))
+
+
+def test_a_sheet_taken_for_the_object_is_cut_from_the_mask() -> None:
+    capture = sheet_alone("a4", 0.8, 0.9)
+    image = capture.photo.image.copy()
+    image[30:130, 40:140] = (0.6, 0.1, 0.1)
+    thing = np.zeros((480, 640), np.float32)
+    thing[30:130, 40:140] = 1
+    sheet = (image.min(2) > 0.7).astype(np.float32)
+    for alpha, left in ((np.maximum(thing, sheet), 10_000), (sheet, None)):
+        photo = replace(capture.photo, image=image, mask=Mask(alpha, image, 0.9))
+        seen = size.known(replace(capture, photos=(photo,)))
+        if left is None:
+            with pytest.raises(NothingFoundError, match="itself was taken for the object"):
+                reference(ReferenceOptions("a4"), Runtime())(seen)
+            continue
+        mask = reference(ReferenceOptions("a4"), Runtime())(seen).photo.mask
+        assert mask is not None
+        assert (mask.alpha > 0.5).sum() == left
+        assert np.array_equal(mask.alpha > 0.5, thing > 0.5)
 
 
 def test_wrong_wishes() -> None:

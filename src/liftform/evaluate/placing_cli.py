@@ -82,6 +82,9 @@ def write_tables(grids: Sequence[Grid], path: Path, mark: str) -> None:
     before, _, rest = old.partition(begin)
     after = rest.partition(end)[2]
     tables = "\n".join(grid.markdown() for grid in grids)
-    command = shlex.join(["liftform", *sys.argv[1:]])
+    words = [
+        word for word in sys.argv[1:] if not word.lower().endswith((".jpg", ".jpeg", ".png"))
+    ]  # a line, not a page
+    command = shlex.join(["liftform", *words])
     with whole_file(path) as beside:
         beside.write_text(f"{before}{begin}\n\n    {command}\n\n{tables}\n{end}{after or chr(10)}", encoding="utf-8")

@@ -22,14 +22,17 @@ Floats = NDArray[np.float64]
 #: The lowest part of an object, as a share of its height, is where it touches; of that, the share nearest the camera.
 _BASE, _NEAREST = 0.04, 0.25
 #: What no measurement of this kind can do better than; and how wrong the place of a corner is at best (pixels).
-_FLOOR, _CORNER_PX = 0.01, 0.2
+_FLOOR, _CORNER_PX = 0.01, 0.3
+#: What mask and shape, both estimated from one picture, add: from `liftform evaluate size --road`.
+_SHAPE = 0.15
 
 
 def measured(mesh: Mesh, photo: Photo) -> Mesh:
     """The mesh (view frame) with metadata["reference"], if the photo has a reference of known size.
 
-    {"kind", "name", "sure", "factor": metres per unit of the view frame, "error": expected relative error of that,
-    "tilt_deg": angle between the reference's plane and the floor of the view frame}. Scenes are measured where the
+    {"kind", "name", "sure", "factor": metres per unit of the view frame, "error": expected relative error of the size,
+    "measuring_error": what the reference alone would leave of it, were mask and shape exact, "tilt_deg": angle between
+    the reference's plane and the floor of the view frame}. Scenes are measured where the
     reference itself lies, by the mesh's depth there.
     """
     found, camera = photo.reference, photo.camera
@@ -49,7 +52,9 @@ def _object(points: Floats, found: Reference, camera: Camera) -> dict[str, Any]:
     parts = [_FLOOR, spread / 2, _by_corners(points, found, camera, factor), _by_focal(points, found, camera)]
     up = camera.camera_from_world[:3, 1]
     tilt = float(np.degrees(np.arccos(np.clip(up @ pose.normal, -1, 1))))
-    return {"factor": factor, "error": round(float(np.linalg.norm(parts)), 4), "tilt_deg": round(tilt, 2)}
+    error = float(np.linalg.norm(parts))
+    facts = {"factor": factor, "error": round(float(np.hypot(error, _SHAPE)), 4), "measuring_error": round(error, 4)}
+    return facts | {"tilt_deg": round(tilt, 2)}
 
 
 def _pose(found: Reference, camera: Camera, offset: Floats | float = 0.0) -> PlanePose:

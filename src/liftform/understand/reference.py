@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..capture import Capture, Decision, Photo, Reference
+from ..capture import Capture, Decision, Mask, Photo, Reference
 from ..errors import NothingFoundError, UsageError
 from ..lengths import shown
 from ..planar import UNIT, PlanePose, homography, moved, plane_pose
@@ -45,8 +45,12 @@ _AS_WELL = 2.0
 _FROM_ABOVE, _ROLL = np.radians(7.0), np.radians(25.0)
 #: Relative spread (logarithmic) of estimated focal lengths, and of those that the file states.
 _FOCAL_SPREAD, _FOCAL_STATED = 0.3, 0.03
-#: Least certainty at which a sheet or card counts as found.
+#: Least certainty at which a sheet or card that is said to be there counts as found.
 _LEAST = 0.35
+#: Nobody said that there is a sheet: least certainty, number of levels, contrast, and share of the picture.
+_UNASKED = (0.85, 5, 0.1, 0.01)
+#: A sheet that the mask takes for part of the object is less likely one; what is cut from the mask around it (pixels).
+_COVERED, _RIM_PX = 0.6, 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class ReferenceOptions:
     """What of known size lies beside the object."""
 
     kind: Literal["none", "auto", "a4", "letter", "card", "aruco", "apriltag"] = option(
-        "none", "what of known size lies beside the object; auto looks for all of them", "reference"
+        "none", "what of known size lies beside the object; auto looks for markers and sheets", "reference"
     )
     marker_m: float | None = option(
         None, "side of the printed marker's black square, such as 50mm; without it a marker gives no size",
@@ -116,7 +120,7 @@ def _wanted(options: ReferenceOptions) -> tuple[str, ...]:
         raise UsageError(f"--marker is for printed markers, not for --reference {kind}", "its size is known")
     if kind == "none":
         return () if options.marker_m is None else tuple(DICTIONARIES)
-    return (*DICTIONARIES, *SHEETS) if kind == "auto" else (kind,)
+    return (*DICTIONARIES, "a4", "letter") if kind == "auto" else (kind,)
 
 
 def _candidates(photo: Photo, wanted: tuple[str, ...], options: ReferenceOptions, stated: bool) -> Iterator[_Candidate]:
@@ -128,10 +132,24 @@ def _candidates(photo: Photo, wanted: tuple[str, ...], options: ReferenceOptions
             yield from _placed(photo, found, stated)
     if sheets:
         for quad in quads(photo.image):
-            if _free(photo, quad):
-                for kind in sheets:
-                    for found in _as_sheet(photo.image, quad, kind):
-                        yield from _placed(photo, found, stated)
+            covered = _covered(photo, quad.corners)
+            if options.kind == "auto" and (covered or not _striking(photo, quad)):
+                continue
+            for kind in sheets:
+                for found in _as_sheet(photo.image, quad, kind):
+                    likely = replace(found, sure=found.sure * (_COVERED if covered else 1.0))
+                    yield from (c for c in _placed(photo, likely, stated) if c.reference.sure >= _least(options))
+
+
+def _least(options: ReferenceOptions) -> float:
+    return _UNASKED[0] if options.kind == "auto" else _LEAST
+
+
+def _striking(photo: Photo, quad: Quad) -> bool:
+    """Whether a field is large and clear enough to be taken for a sheet that nobody spoke of."""
+    _, levels, contrast, share = _UNASKED
+    large = area(quad.corners) >= share * photo.size[0] * photo.size[1]
+    return large and quad.levels >= levels and quad.contrast >= contrast
 
 
 def _has_opencv() -> bool:
@@ -159,13 +177,13 @@ def _markers(image: NDArray[np.float32], kinds: dict[str, tuple[str, ...]], side
                 yield Reference(kind, f"{called} #{number}", at, (1.0, 1.0), size, sure, error)
 
 
-def _free(photo: Photo, quad: Quad) -> bool:
-    """Whether a field is no part of the object."""
+def _covered(photo: Photo, corners: Floats) -> bool:
+    """Whether the mask takes a field for part of the object."""
     if photo.mask is None:
-        return True
-    inside = moved(homography(UNIT, quad.corners), np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 9)] * 2), -1))
+        return False
+    inside = moved(homography(UNIT, corners), np.stack(np.meshgrid(*[np.linspace(0.1, 0.9, 9)] * 2), -1))
     x, y = (np.clip(inside[..., k].astype(int), 0, photo.size[k] - 1) for k in (0, 1))
-    return bool((photo.mask.alpha[y, x] > 0.5).mean() < 0.5)
+    return bool((photo.mask.alpha[y, x] > 0.5).mean() >= 0.5)
 
 
 def _as_sheet(image: NDArray[np.float32], quad: Quad, kind: str) -> Iterator[Reference]:
@@ -173,7 +191,7 @@ def _as_sheet(image: NDArray[np.float32], quad: Quad, kind: str) -> Iterator[Ref
     if kind != "card" and not _is_paper(image, quad):
         return
     long, short = SHEETS[kind]
-    sure = quad.support * min(1.0, quad.contrast / 0.08) * min(1.0, (quad.levels + 1) / 4)
+    sure = quad.support * min(1.0, quad.contrast / 0.08) * min(1.0, (quad.levels + 2) / 8)
     for size in ((long, short), (short, long)):
         shape = (size[0] / short, size[1] / short)
         yield Reference(kind, _CALLED[kind], quad.corners, shape, size, sure, quad.error_px)
@@ -222,8 +240,6 @@ def _placed(photo: Photo, found: Reference, stated: bool) -> Iterator[_Candidate
     if pose.error_px > limit or not _lies(pose):
         return
     sure = found.sure * float(np.exp(-0.5 * (pose.error_px / limit) ** 2))
-    if found.kind in SHEETS and sure < _LEAST:
-        return
     yield _Candidate(replace(found, sure=round(sure, 3), focal_error=spread), pose, focal)
 
 
@@ -256,7 +272,7 @@ def _rivals(best: _Candidate, found: list[_Candidate]) -> list[_Candidate]:
 
 def _absent(capture: Capture, options: ReferenceOptions) -> Capture:
     if options.kind == "auto":
-        looked = "markers, sheets and cards" if _has_opencv() else "sheets and cards; markers need liftform[markers]"
+        looked = "markers and sheets" if _has_opencv() else "sheets; markers need liftform[markers]"
         return capture.learned(capture.photo, Decision("reference", "none", "estimated", f"looked for {looked}"))
     what = _CALLED.get(options.kind, "printed marker")
     hint = "show all of it, flat, on what the object stands on; or give --height"
@@ -279,10 +295,38 @@ def _learned(capture: Capture, best: _Candidate) -> Capture:
         "" if found.size_m else "gives the camera's tilt, not the size: say --marker and the side of its black square"
     )
     said = [Decision("reference", value, "estimated", note)]
+    if photo.mask is not None and _covered(photo, found.corners_px):
+        photo = replace(photo, mask=_without(photo, photo.mask, found))
+        said.append(
+            Decision("mask", "without the reference", "estimated", f"the {found.name} is no part of the object")
+        )
     if photo.mask is not None and photo.camera is not None:
         photo, more = _looked(capture, photo, best)
         said += more
     return capture.learned(photo, *said)
+
+
+def _without(photo: Photo, mask: Mask, found: Reference) -> Mask:
+    """The mask without the reference and what is cut off by it; raises NothingFoundError when nothing else is left."""
+    from scipy.ndimage import binary_dilation, label
+
+    across = UNIT * 2 - 0.5  # twice as large
+    outer = moved(homography(UNIT, found.corners_px), across)
+    low = np.maximum(np.floor(outer.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(outer.max(0)).astype(int), photo.size)
+    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
+    at = moved(np.linalg.inv(homography(UNIT, found.corners_px)), np.stack([x, y], -1) + 0.5)
+    cut = np.zeros(mask.alpha.shape, bool)
+    cut[low[1] : high[1], low[0] : high[0]] = ((at > 0) & (at < 1)).all(-1)
+    alpha = np.where(binary_dilation(cut, iterations=_RIM_PX), 0, mask.alpha).astype(np.float32)
+    parts, _ = label(alpha > 0.5)
+    sizes = np.bincount(parts.ravel())[1:]
+    if not len(sizes) or sizes.max() < 0.1 * (mask.alpha > 0.5).sum():
+        hint = "say where the object is with --pick x,y or --mask"
+        raise NothingFoundError(f"{photo.source}: the {found.name} itself was taken for the object", hint)
+    keep = parts == sizes.argmax() + 1
+    alpha[~binary_dilation(keep, iterations=_RIM_PX)] = 0
+    return replace(mask, alpha=alpha)
 
 
 def _looked(capture: Capture, photo: Photo, best: _Candidate) -> tuple[Photo, list[Decision]]:

@@ -17,7 +17,7 @@ from .fairing import faired
 from .workpiece import Bools, Floats, Workpiece
 
 #: Points at which a plane of symmetry is judged, and offsets tried along each of its directions.
-_POINTS, _OFFSETS = 1500, 61
+_POINTS, _OFFSETS = 500, 41
 #: A point agrees when its mirror image is this near the surface (share of the diagonal).
 _NEAR = 0.012
 #: A plane holds when so large a share of the points agree, and of those whose image does not lie beyond a rim.
@@ -129,10 +129,10 @@ class _Judge:
         self.points, self.spread, self.size = spread[:_POINTS], spread, work.size
         normal = surface.cross_products(work.points, work.faces[face])
         self.normals = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
-        self.tree = cKDTree(spread)
+        self.tree, self.coarse = cKDTree(spread), cKDTree(spread[:4000])
         edge = np.concatenate([work.points[rim.points] for rim in rims])
         after = np.concatenate([work.points[np.roll(rim.points, -1)] for rim in rims])
-        self.rim = cKDTree(np.concatenate([edge + t * (after - edge) for t in np.arange(8)[:, None, None] / 8]))
+        self.rim = cKDTree(np.concatenate([edge, (edge + after) / 2]))
 
     def directions(self) -> Floats:
         """Unit normals to try."""
@@ -141,9 +141,10 @@ class _Judge:
 
     def __call__(self, normal: Floats, offset: float) -> Mirror:
         image = Mirror(normal, offset, 0, 0, 0).reflect(self.points)
-        gap = self.tree.query(image)[0]
-        agrees = gap < _NEAR * self.size
-        beyond = ~agrees & (self.rim.query(image)[0] < 1.15 * gap + 0.5 * _NEAR * self.size)
+        agrees = np.isfinite(self.tree.query(image, distance_upper_bound=_NEAR * self.size)[0])
+        beyond = ~agrees
+        gap = self.coarse.query(image[~agrees])[0]
+        beyond[~agrees] = self.rim.query(image[~agrees])[0] < 1.15 * gap + _NEAR * self.size
         # points near the plane are their own images and say little
         counts = np.abs(self.points @ normal - offset) > 3 * _NEAR * self.size
         told = agrees & counts

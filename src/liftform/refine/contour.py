@@ -140,7 +140,7 @@ def _placed(quad: Ints, place: Floats, normal: Floats, base: Floats) -> tuple[Fl
     hits = np.maximum(np.bincount(cell, minlength=count), 1)
 
     def gathered(values: Floats) -> Floats:
-        return np.bincount(cell, values, count)
+        return np.asarray(np.bincount(cell, values, count), np.float64)
 
     mean = np.stack([gathered(where[:, k]) for k in range(3)], 1) / hits[:, None]
     seen = np.maximum(gathered((n != 0).any(1).astype(np.float64)), 1)

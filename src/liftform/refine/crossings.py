@@ -26,7 +26,8 @@ _SCRAP = 0.05
 
 def pairs(work: Workpiece) -> Ints | None:
     """Pairs of faces (N, 2) that cut each other as the mesh will be stored; None when there are too many to tell."""
-    return topology.self_intersections(work.rounded, work.faces)
+    found = topology.self_intersections(work.rounded, work.faces)
+    return None if found is None else found.astype(np.int64)
 
 
 def resolved(work: Workpiece) -> tuple[Workpiece, dict[str, int]]:
@@ -87,7 +88,7 @@ def settled(work: Workpiece) -> Workpiece:
     for _ in range(5):
         work = parted(without_degenerate(work))
         edge, _, uses = surface.undirected(work.faces)
-        crowded = (uses[edge] > 2).reshape(-1, 3).any(1)
+        crowded = np.asarray((uses[edge] > 2).reshape(-1, 3).any(1))
         if crowded.any():
             work = parted(work.kept(~crowded))
         found = rims(work)

@@ -208,7 +208,7 @@ def _creased(points: Floats, faces: Ints, inner: Ints, patch: Ints, number: int)
     """Share (N,) of the edges around each patch, by length, where the old surface is bent sharply."""
     owner = np.full(len(points), -1, np.int64)
     owner[inner] = patch
-    old = (owner[faces] < 0).all(1)
+    old = np.asarray((owner[faces] < 0).all(1))
     for _ in range(2):  # old faces belong to the patch that they touch, or whose neighbours they touch
         of_face = owner[faces].max(1)
         for k in range(3):

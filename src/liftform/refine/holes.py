@@ -83,7 +83,8 @@ def filled(work: Workpiece, holes: list[Rim], bend: float = 1.0) -> Workpiece:
 def edge_keys(faces: Ints, count: int) -> Ints:
     """Every edge once as low * count + high, ascending."""
     start, end = surface.half_edges(faces)
-    return np.unique(np.minimum(start, end) * np.int64(count) + np.maximum(start, end))
+    key = np.sort(np.minimum(start, end) * np.int64(count) + np.maximum(start, end))
+    return key[np.r_[True, key[1:] != key[:-1]]] if len(key) else key
 
 
 def _is_taken(taken: Ints, a: Ints, b: Ints, count: int) -> Bools:

@@ -108,7 +108,7 @@ def repair(options: RepairOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
 def _finite(mesh: Mesh) -> Mesh:
     """The mesh with what is not finite left out."""
-    good = np.isfinite(mesh.vertices).all(1)
+    good = np.asarray(np.isfinite(mesh.vertices).all(1))
     if good.all():
         return mesh
     faces = mesh.faces[good[mesh.faces].all(1)]
@@ -162,5 +162,5 @@ def _as_solid(work: Workpiece, mesh: Mesh, options: RepairOptions, runtime: Runt
     body, counts = prepared(work, options, runtime.seed)
     vertices, faces, how = solidified(body.points, body.faces, options.resolution)
     if not len(faces):
-        vertices, faces, how = mend.solid(mesh.vertices, mesh.faces)
+        vertices, faces, how["last_resort"] = mend.solid(mesh.vertices, mesh.faces)
     return Mesh(vertices, faces, name=mesh.name), {**counts, **how}

@@ -49,8 +49,8 @@ def solidified(
     hits keeps sharp edges; walls thinner than a cell become about half a cell thick; features smaller than a cell go.
     """
     cells = resolution or RESOLUTION
-    low = points[np.unique(faces)].min(0)
-    extent = np.ptp(points[np.unique(faces)], axis=0)
+    used = points[surface.used(faces, len(points))]
+    low, extent = used.min(0), np.ptp(used, axis=0)
     step = float(extent.max()) / cells
     shape = tuple(int(n) for n in np.ceil(extent / step).astype(int) + 2 * _MARGIN)
     grid = (points - low) / step + _MARGIN - _SHIFT

@@ -141,6 +141,23 @@ def compact(faces: Faces, count: int) -> tuple[NDArray[np.int32], Ints]:
     return new[faces].astype(np.int32), np.flatnonzero(used)
 
 
+def used(indices: Faces, count: int) -> Ints:
+    """The vertices that occur in an array of indices below ``count``, ascending; quicker than sorting them."""
+    there = np.zeros(count, bool)
+    there[np.asarray(indices).ravel()] = True
+    return np.flatnonzero(there)
+
+
+def renumbered(labels: Ints) -> tuple[int, Ints]:
+    """How many labels occur, and the labels (N,) numbered without gaps in their order; they must not be negative."""
+    if not len(labels):
+        return 0, labels
+    there = np.zeros(int(labels.max()) + 1, bool)
+    there[labels] = True
+    number = np.cumsum(there) - 1
+    return int(number[-1]) + 1, number[labels]
+
+
 def distinct(vertices: Points) -> bool:
     """Whether no two vertices share one position."""
     v = np.ascontiguousarray(vertices, np.float32) + np.float32(0)  # -0 becomes +0

@@ -36,7 +36,7 @@ def rims(faces: Ints) -> Ints:
     edge, _, uses = surface.undirected(faces)
     start, end = surface.half_edges(faces)
     open_ = uses[edge] == 1
-    return np.unique(np.r_[start[open_], end[open_]])
+    return surface.used(np.r_[start[open_], end[open_]], len(start) and int(faces.max()) + 1)
 
 
 def _merged(work: Workpiece, rim: Ints, tolerance: float) -> Workpiece:

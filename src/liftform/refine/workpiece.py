@@ -36,7 +36,7 @@ class Workpiece:
         """The whole mesh, bit-identical positions made one; faces with a corner that is not finite are left out."""
         first, point = merge_map(mesh.vertices)
         given = mesh.faces.astype(np.int64)
-        sound = np.isfinite(mesh.vertices).all(1)[given].all(1)
+        sound = np.asarray(np.isfinite(mesh.vertices).all(1))[given].all(1)
         faces = point.astype(np.int64)[given]
         points = mesh.vertices[first].astype(np.float64)
         return cls(points, faces[sound], given[sound], np.flatnonzero(sound)).compacted()
@@ -44,7 +44,7 @@ class Workpiece:
     @cached_property
     def size(self) -> float:
         """Diagonal of the bounding box of what is used."""
-        return surface.diagonal(self.points[np.unique(self.faces)]) if len(self.faces) else 0.0
+        return surface.diagonal(self.points[surface.used(self.faces, len(self.points))]) if len(self.faces) else 0.0
 
     @cached_property
     def areas(self) -> Floats:

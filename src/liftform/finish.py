@@ -75,7 +75,9 @@ class Fixed:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, JSON-ready facts: measures before and after, verdicts, what each stage did."""
-        done = {task: self.mesh.metadata[task] for task in registry.tasks("fix") if task in self.mesh.metadata}
+        done = {
+            task: self.mesh.metadata[task] for task in (*registry.tasks("fix"), "scale") if task in self.mesh.metadata
+        }
         return {
             "before": self.measures_before.to_dict(),
             "after": self.measures.to_dict(),

@@ -315,7 +315,7 @@ def _without(photo: Photo, mask: Mask, found: Reference) -> Mask:
     low = np.maximum(np.floor(outer.min(0)).astype(int), 0)
     high = np.minimum(np.ceil(outer.max(0)).astype(int), photo.size)
     y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
-    at = moved(np.linalg.inv(homography(UNIT, found.corners_px)), np.stack([x, y], -1) + 0.5)
+    at = moved(homography(found.corners_px, UNIT), np.stack([x, y], -1) + 0.5)
     cut = np.zeros(mask.alpha.shape, bool)
     cut[low[1] : high[1], low[0] : high[0]] = ((at > 0) & (at < 1)).all(-1)
     alpha = np.where(binary_dilation(cut, iterations=_RIM_PX), 0, mask.alpha).astype(np.float32)

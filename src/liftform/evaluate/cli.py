@@ -1,4 +1,4 @@
-"""``liftform evaluate object | trust | bias | depth | mask | photos | damage | speed``: their arguments, and what they print."""
+"""``liftform evaluate``: what each part of it takes, and what it prints."""
 
 from __future__ import annotations
 

@@ -111,4 +111,4 @@ def sampled(corners: Floats, count: int, every: bool = True) -> tuple[NDArray[np
     over = s + t > 1
     s, t = np.where(over, 1 - s, s), np.where(over, 1 - t, t)
     a, b, c = corners[face, 0], corners[face, 1], corners[face, 2]
-    return face, a + s[:, None] * (b - a) + t[:, None] * (c - a)
+    return np.asarray(face, np.int64), np.asarray(a + s[:, None] * (b - a) + t[:, None] * (c - a))

@@ -28,7 +28,11 @@ _SHIFT, _SHADE = 0.5, 0.03
 #: Under an error bound the deviation is measured each time so many of the faces are left; never fewer than these.
 _STEP, _FEWEST = 0.75, 12
 #: How often a surface that began to cut itself is reduced anew.
-_ATTEMPTS = 3
+_ATTEMPTS = 2
+#: Points farther than this (share of the diagonal) from where it cut itself are free again.
+_HELD = 0.01
+#: The quick road's answer is left alone when it is no farther off than this, share of the diagonal.
+_ALIKE = 0.02
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
         mesh.validate()
         yardstick = Yardstick(mesh)
         best, ended = mesh.with_(quads=0), "budget"
-        for smaller in _ladder(mesh, options):
+        for smaller in _ladder(mesh, options, yardstick):
             if smaller is None:
                 ended = "stuck"
                 break
@@ -71,7 +75,7 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
                 ended = "error"
                 break
             best = smaller
-        best, crossings = _uncrossed(mesh, best)
+        best, crossings = _uncrossed(mesh, best, yardstick(best).largest)
         if mesh.normals is not None:
             best = best.with_(normals=smooth_normals(best))
         facts = {
@@ -87,7 +91,7 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     return run
 
 
-def _ladder(mesh: Mesh, options: ReduceOptions) -> Iterator[Mesh | None]:
+def _ladder(mesh: Mesh, options: ReduceOptions, yardstick: Yardstick) -> Iterator[Mesh | None]:
     """Ever smaller meshes down to the budget; without an error bound that one alone. None when stuck above it."""
     budget = options.faces or _FEWEST
     if len(mesh.faces) <= budget:
@@ -96,7 +100,7 @@ def _ladder(mesh: Mesh, options: ReduceOptions) -> Iterator[Mesh | None]:
     if options.error is not None:
         steps = int(np.ceil(np.log(len(mesh.faces) / budget) / -np.log(_STEP)))
         targets = [max(budget, int(len(mesh.faces) * _STEP ** (i + 1))) for i in range(steps)]
-    yield from _solids(mesh, targets) if _plain_solid(mesh) else _pieces(mesh, targets)
+    yield from _solids(mesh, targets, yardstick) if _plain_solid(mesh) else _pieces(mesh, targets)
 
 
 def _plain_solid(mesh: Mesh) -> bool:
@@ -104,15 +108,21 @@ def _plain_solid(mesh: Mesh) -> bool:
     return mesh.uv is None and mesh.face_material is None and surface.is_solid(mesh.vertices, mesh.faces)
 
 
-def _solids(mesh: Mesh, targets: list[int]) -> Iterator[Mesh | None]:
+def _solids(mesh: Mesh, targets: list[int], yardstick: Yardstick) -> Iterator[Mesh | None]:
     vertices, faces = mesh.vertices, mesh.faces
     for target in targets:
         try:
             vertices, faces = within_budget(vertices, faces, target)
         except ReconstructionError:
-            yield None
+            yield from _pieces(mesh, [target])
             return
-        yield _interpolated(mesh, vertices, faces)
+        quick = _interpolated(mesh, vertices, faces)
+        if yardstick(quick).largest <= _ALIKE:
+            yield quick
+            continue
+        slow = next(_pieces(mesh, [target]))
+        better = slow is not None and len(slow.faces) <= target and yardstick(slow).largest < yardstick(quick).largest
+        yield slow if better else quick
 
 
 def _interpolated(mesh: Mesh, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Mesh:
@@ -128,20 +138,27 @@ def _interpolated(mesh: Mesh, vertices: NDArray[np.float32], faces: NDArray[np.i
     return new.with_(**{k: np.clip(v, 0, 1).astype(np.float32) for k, v in carried.items()})
 
 
-def _uncrossed(mesh: Mesh, reduced: Mesh) -> tuple[Mesh, int | None]:
+def _uncrossed(mesh: Mesh, reduced: Mesh, farthest: float) -> tuple[Mesh, int | None]:
     """The reduced mesh, made anew with what it cut itself at held fast when the mesh itself does not; and how many
-    pairs of faces cut each other all the same, None when that was not counted."""
-    held = np.zeros(len(merge_map(mesh.vertices)[0]), bool)
-    for attempt in range(_ATTEMPTS):
-        crossing = _crossing(reduced)
-        if not crossing or len(reduced.faces) == len(mesh.faces):
-            return reduced, None if crossing is None else 0
-        if attempt == 0 and _crossing(mesh) != []:
-            return reduced, None
+    of its faces cut others all the same, None when that was not counted. farthest: what it deviates by."""
+    crossing = _crossing(reduced)
+    if not crossing or len(reduced.faces) == len(mesh.faces):
+        return reduced, None if crossing is None else 0
+    if _crossing(mesh) != []:
+        return reduced, None
+    held, yardstick, best = np.zeros(len(merge_map(mesh.vertices)[0]), bool), Yardstick(mesh), reduced
+    fewest, budget = len(crossing), len(reduced.faces)
+    for _ in range(_ATTEMPTS):
         held |= _near(mesh, reduced, crossing)
-        found = next(_pieces(mesh, [len(reduced.faces)], held))
-        reduced = reduced if found is None else found
-    return reduced, len(_crossing(reduced) or [])
+        found = next(_pieces(mesh, [budget], held))
+        if found is None or len(found.faces) > budget or yardstick(found).largest > 1.5 * farthest + 1e-3:
+            break
+        reduced, crossing = found, _crossing(found) or []
+        if len(crossing) < fewest:
+            best, fewest = reduced, len(crossing)
+        if not crossing:
+            break
+    return best, fewest
 
 
 def _crossing(mesh: Mesh) -> list[int] | None:
@@ -159,6 +176,7 @@ def _near(mesh: Mesh, reduced: Mesh, faces: list[int]) -> NDArray[np.bool_]:
     corners = reduced.vertices[reduced.faces[faces]]
     centre = corners.mean(1)
     radius = np.linalg.norm(corners - centre[:, None], axis=2).max(1)
+    radius = np.minimum(radius, _HELD * surface.diagonal(mesh.vertices))
     points = mesh.vertices[merge_map(mesh.vertices)[0]]
     out = np.zeros(len(points), bool)
     for around in cKDTree(points).query_ball_point(centre, radius):

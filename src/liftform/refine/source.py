@@ -18,8 +18,8 @@ from .tangents import corner_tangents, to_world
 
 Encoding = Literal["srgb", "linear"]
 
-_ENCODED = np.arange(256, dtype=np.float32) / 255
-_DECODED = {"srgb": srgb_to_linear(_ENCODED), "linear": _ENCODED}
+_ENCODED: FloatArray = (np.arange(256) / 255).astype(np.float32)
+_DECODED: dict[str, FloatArray] = {"srgb": srgb_to_linear(_ENCODED), "linear": _ENCODED}
 #: Textures this many times as fine as what they are carried to are averaged down first.
 _FINER = 2.0
 #: Rows of a texture that are averaged at once.
@@ -77,7 +77,7 @@ def encoded(linear: FloatArray) -> NDArray[np.uint8]:
 def _srgb_table() -> NDArray[np.uint8]:
     from ..conventions import linear_to_srgb
 
-    return to_uint8(linear_to_srgb((np.arange(4096, dtype=np.float32) / 4095) ** 2))
+    return to_uint8(linear_to_srgb(((np.arange(4096) / 4095) ** 2).astype(np.float32)))
 
 
 class Source:

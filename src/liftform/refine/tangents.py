@@ -8,6 +8,8 @@ sign * cross(normal, tangent) and points where V shrinks, upwards on the texture
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,13 +26,12 @@ def corner_tangents(mesh: Mesh, corner_normals: NDArray[np.floating]) -> FloatAr
     assert mesh.uv is not None
     direction, sign = _of_faces(mesh)
     normals = np.asarray(corner_normals, np.float64)
-    flat = direction[:, None] - _along(direction[:, None], normals)
-    flat = _unit(flat) * _angles(mesh, normals)[..., None]
+    weighted = _unit(direction[:, None] - _along(direction[:, None], normals)) * _angles(mesh, normals)[..., None]
     key = (2 * mesh.faces.astype(np.int64) + (sign > 0)[:, None]).ravel()
     count = 2 * len(mesh.vertices)
-    total = np.stack([np.bincount(key, flat[..., k].ravel(), count) for k in range(3)], 1)
-    tangent = total[key].reshape(-1, 3, 3)
-    tangent = _unit(tangent - _along(tangent, normals))
+    total = np.stack([np.bincount(key, weighted[..., k].ravel(), count) for k in range(3)], 1)
+    mean = np.asarray(total[key].reshape(-1, 3, 3), np.float64)
+    tangent = _unit(mean - _along(mean, normals))
     lost = (tangent == 0).all(-1)
     if lost.any():
         tangent[lost] = _across(normals[lost])
@@ -76,18 +77,18 @@ def _angles(mesh: Mesh, normals: Floats) -> Floats:
     return np.asarray(np.arccos(np.clip(np.einsum("ijk,ijk->ij", ahead, behind), -1, 1)))
 
 
-def _along(vectors: Floats, normals: Floats) -> Floats:
+def _along(vectors: NDArray[Any], normals: Floats) -> Floats:
     """The part of vectors along unit normals."""
     return np.asarray((vectors * normals).sum(-1, keepdims=True) * normals)
 
 
 def _across(normals: Floats) -> Floats:
     """Some unit direction across each normal (N, 3)."""
-    axis = np.eye(3)[np.abs(normals).argmin(1)]
+    axis: Floats = np.eye(3)[np.abs(normals).argmin(1)]
     return _unit(axis - _along(axis, normals))
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: NDArray[Any]) -> Floats:
     """Unit vectors (..., 3); zero stays zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(np.where(length > 1e-30, vectors / np.maximum(length, 1e-300), 0.0))

@@ -138,7 +138,7 @@ class _Seeker:
     def facts(self) -> dict[str, Any]:
         """How the texels were found, and how far away."""
         along, nearest, unlike = (float(x) for x in self._counts / max(self._counts[:2].sum(), 1))
-        every = np.concatenate([d for _, d in sorted(self._distances, key=lambda x: x[0])] or [np.zeros(1)])
+        every = np.concatenate([d for _, d in sorted(self._distances, key=lambda x: x[0])] or [np.zeros(1, np.float32)])
         return {
             "along_normal": round(along, 4),
             "by_nearest_point": round(nearest, 4),
@@ -227,9 +227,9 @@ class _Sheets:
         """The material of all maps, their gaps filled."""
         if self._leaning <= _FLAT_SHARE * max(len(self.texels.pixel), 1):
             self.images.pop("normal", None)
-        known = np.zeros(self.size**2, bool)
-        known[self.texels.pixel] = True
-        known = known.reshape(self.size, self.size)
+        flat = np.zeros(self.size**2, bool)
+        flat[self.texels.pixel] = True
+        known = flat.reshape(self.size, self.size)
         maps = {}
         for name, image in self.images.items():
             whole = blend.filled(image.reshape(self.size, self.size, -1), known)
@@ -276,9 +276,9 @@ def _occlusion(mesh: Mesh, seeker: _Seeker, options: TransferOptions, runtime: R
         light[texels.pixel[part]] = np.minimum(free, seeker.source.scalar("occlusion", places))
 
     in_threads(work, texels.chunks(), runtime)
-    known = np.zeros(size * size, np.float32)
-    known[texels.pixel] = 1
-    known = known.reshape(size, size)
+    flat = np.zeros(size * size, np.float32)
+    flat[texels.pixel] = 1
+    known = flat.reshape(size, size)
     total = gaussian_filter(known, 1.0)
     smooth = gaussian_filter(light.reshape(size, size), 1.0) / np.maximum(total, 1e-6)
     whole = blend.filled(smooth[..., None], known > 0)[..., 0]
@@ -293,12 +293,13 @@ def _on_vertices(mesh: Mesh, source: Mesh) -> Mesh:
     normals = smooth_normals(mesh) if mesh.normals is None else mesh.normals
     places = Nearest(asked.mesh)(mesh.vertices, normals)
     colors = linear_to_srgb(asked.color(places)[:, :3]) if asked.colored else None
-    factors = {name: float(asked.scalar(name, places).mean()) for name in ("roughness", "metallic")}
+    roughness, metallic = (float(asked.scalar(name, places).mean()) for name in ("roughness", "metallic"))
     red, green, blue = asked.emissive(places).mean(0).tolist()
     first = asked.used[0]
     material = Material(
         base_color=(1.0, 1.0, 1.0, 1.0) if colors is not None else first.base_color,
-        **factors,
+        roughness=roughness,
+        metallic=metallic,
         emissive=(red, green, blue),
         double_sided=any(m.double_sided for m in asked.used),
         name=first.name,

@@ -290,13 +290,13 @@ def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tu
     if number < 2 or small <= 0:
         return work, 0
     spread, owner = _spread(work, seed)
-    group = _groups(work, part, spread, owner, far * work.size / 1.5)
+    group = _groups(work, part, spread, owner, far * work.size / 2.5)
     extent = _extents(work, group)
     size = float(extent.max())
     little = extent < 2 * small * size
     if not little.any() or little.all():
         return work, 0
-    wanted = far * size * np.maximum(1, extent / (small * size)) ** 3
+    wanted = far * size * np.maximum(1, extent / (small * size)) ** 2
     lost = (little & (_gaps(work, group, little, spread[~little[group[owner]]]) > wanted))[group]
     return work.kept(~lost), len(np.unique(part[lost]))
 

@@ -135,8 +135,21 @@ def test_the_ground_floor_and_the_pipeline_load_nothing_heavy():
 
 
 PUBLIC = [
-    *("Camera", "Capture", "Decision", "Mask", "Material", "Mesh", "Photo", "PointCloud", "Recipe", "Report", "Result"),
-    *("__version__", "errors", "load", "make", "read_mesh", "save"),
+    *("Camera", "Capture", "Decision", "Mask", "Material", "Mesh", "Model"),
+    *(
+        "Photo",
+        "PointCloud",
+        "Recipe",
+        "Report",
+        "Result",
+        "__version__",
+        "errors",
+        "fix",
+        "load",
+        "make",
+        "read_mesh",
+        "save",
+    ),
 ]
 
 

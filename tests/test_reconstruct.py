@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ def _ball(centre: tuple[float, float, float], radius: float):  # type: ignore[no
 
 
 @settings(max_examples=12, deadline=None)
+@example((0.2423210660385438, 0.13488319970089122, 0.004477034427165627), 0.18730840010270458, 96)  # met a grid point
 @given(
     st.tuples(*[st.floats(-0.3, 0.3)] * 3),
     st.floats(0.08, 0.4),

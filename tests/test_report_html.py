@@ -61,7 +61,7 @@ def content():
     return Content(
         title=NASTY,
         mesh=mesh,
-        measures=measure(Model(mesh, (mesh,), (mesh,))),
+        measures=measure(Model(mesh.with_(metadata={"model": "a network"}), (mesh,), (mesh,))),
         fitness=judge(measure(mesh)),
         before=broken,
         before_measures=measure(broken),

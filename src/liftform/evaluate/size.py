@@ -1,5 +1,7 @@
-"""How well a reference beside an object gives its size: rendered tables with things of known size, and the photos
-that hold none, for false alarms."""
+"""How well a reference beside an object gives its size.
+
+Rendered tables with things of known size; and photos that hold none, for false alarms.
+"""
 
 from __future__ import annotations
 

@@ -173,6 +173,10 @@ def _add_strut(values: FloatArray, a: NDArray[np.floating], b: NDArray[np.floati
     values[block] = np.minimum(values[block], distance * step)
 
 
+#: Smallest distance to the surface that a grid value may say, in cells.
+_LEAST = 5e-5
+
+
 def surface_of(grid: Grid) -> tuple[FloatArray, NDArray[np.int32]]:
     """Vertices (V, 3) and outward faces (F, 3) of the zero level (Lewiner et al. 2003).
 
@@ -182,7 +186,8 @@ def surface_of(grid: Grid) -> tuple[FloatArray, NDArray[np.int32]]:
 
     if not ((grid.values < 0).any() and (grid.values > 0).any()):
         raise ReconstructionError("the network found no surface in this picture", "check the mask (--mask, --pick)")
-    # Values of exactly zero make degenerate triangles.
-    values = np.where(np.abs(grid.values) < 1e-6 * grid.step, np.float32(1e-6 * grid.step), grid.values)
+    # Values near zero put the corners of several edges on one point, as far as float32 can tell.
+    least = np.float32(_LEAST * grid.step)
+    values = np.where(np.abs(grid.values) < least, least, grid.values)
     vertices, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="descent")
     return (vertices * grid.step + grid.low).astype(np.float32), faces.astype(np.int32)

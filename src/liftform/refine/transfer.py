@@ -243,8 +243,9 @@ def _material(source: Source, maps: dict[str, NDArray[np.uint8]]) -> Material:
     modes = {m.alpha_mode for m in source.used}
     mode: Literal["opaque", "mask", "blend"] = "blend" if "blend" in modes else "mask" if "mask" in modes else "opaque"
     cutoffs = [m.alpha_cutoff for m in source.used if m.alpha_mode == "mask"]
+    textures: dict[str, Any] = dict(maps)
     return Material(
-        **maps,  # type: ignore[arg-type]
+        **textures,
         base_color=(1.0, 1.0, 1.0, 1.0) if "base_color_texture" in maps else (*first.base_color[:3], 1.0),
         metallic=1.0 if "metallic_texture" in maps else first.metallic,
         roughness=1.0 if "roughness_texture" in maps else first.roughness,

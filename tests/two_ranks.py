@@ -41,7 +41,13 @@ def train_object(shards: Path, checkpoint: Path) -> tuple[ObjectNet, loop.Progre
     data = object.ObjectOptions(shards=shards, batch=share, points=48, empty_points=8, sizes=(48,) * 4, rescan_steps=0)
     corpus = object.Corpus(shards, held_out=False)
     options = loop.LoopOptions(
-        max_steps=STEPS, lr=3e-4, warmup_steps=1, precision="fp32", log_every=1, checkpoint=checkpoint
+        optimiser="adamw",
+        max_steps=STEPS,
+        lr=3e-4,
+        warmup_steps=1,
+        precision="fp32",
+        log_every=1,
+        checkpoint=checkpoint,
     )
     return model, loop.fit(model, lambda step: object.batches(corpus, data, step), object_loss, options)
 
@@ -63,5 +69,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     trained, _ = train_object(folder / "shards", folder / "shared" / "last.pt")
     torch.save(trained.state_dict(), folder / f"rank{ranks.rank()}.pt")
-    short = loop.LoopOptions(max_steps=6, checkpoint=folder / "killed" / "last.pt", precision="fp32")
+    short = loop.LoopOptions(optimiser="adamw", max_steps=6, checkpoint=folder / "killed" / "last.pt", precision="fp32")
     loop.fit(nn.Linear(3, 1), lambda first: noughts(first, DIES_AT), square, short)

@@ -28,8 +28,8 @@ Floats = NDArray[np.float64]
 
 #: Points on either surface between which distances are taken.
 _POINTS = 12_000
-#: Self-intersections are counted up to this many faces.
-_COUNTED = 400_000
+#: Self-intersections are counted among up to this many pairs of faces with overlapping boxes.
+_PAIRS = 60_000_000
 
 
 def evaluate_damage(
@@ -82,13 +82,14 @@ def judged(case: Case, way: Way) -> Record:
 
 def validity(mesh: Mesh) -> Record:
     """manifold: closed, oriented, one fan a vertex; outward; degenerate: faces without area or twice; crossings."""
-    found = topology.health(mesh, _COUNTED)
+    found = topology.health(mesh, 0)
+    pairs = topology.self_intersections(*topology.merged(mesh), _PAIRS)
     degenerate = found.degenerate_faces + found.duplicate_faces
     return {
         "manifold": found.manifold,
         "outward": found.outward,
         "degenerate": degenerate,
-        "crossings": -1 if found.self_intersecting is None else found.self_intersecting,
+        "crossings": -1 if pairs is None else len(pairs),
         "valid": bool(found.manifold and found.outward and not degenerate),
         "volume": found.volume,
     }

@@ -297,7 +297,12 @@ def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tu
     if not little.any() or little.all():
         return work, 0
     wanted = far * size * np.maximum(1, extent / (small * size)) ** 2
-    lost = (little & (_gaps(work, group, little, spread[~little[group[owner]]]) > wanted))[group]
+    while little.any():  # what is near enough stays, and what is near to that
+        near = little & (_gaps(work, group, little, spread[~little[group[owner]]]) <= wanted)
+        if not near.any():
+            break
+        little &= ~near
+    lost = little[group]
     return work.kept(~lost), len(np.unique(part[lost]))
 
 

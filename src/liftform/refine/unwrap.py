@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..assets import Mesh
 from ..recipe import option
 from ..runtime import Runtime
+from ..topology import merge_map
 from . import surface
 from .charts import segmented
 from .packing import packed
@@ -31,11 +32,16 @@ class UnwrapOptions:
 def unwrap(options: UnwrapOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     """Refiner: adds uv (origin top-left, in [0, 1]) and smooth normals; vertices on seams doubled, bit-identical.
 
-    Takes a solid without uv. metadata["unwrap"]: method, charts, coverage (share of the texture used), stretch (area
-    distortion: root mean square of the texel density over its mean, 1 is none) and stretch_max.
+    Takes a solid without uv; and any other mesh too, whose vertices at one place are then one, whose uv is laid out
+    anew as one atlas for all materials, and whose textured materials, which belonged to the old uv, are left behind
+    (``transfer`` brings them over). Quads and the order of faces stay.
+
+    metadata["unwrap"]: method, charts, coverage (share of the texture used), stretch (area distortion: root mean
+    square of the texel density over its mean, 1 is none) and stretch_max.
     """
 
     def run(mesh: Mesh) -> Mesh:
+        mesh = _bare(mesh)
         normals = surface.vertex_normals(mesh.vertices, mesh.faces)
         opened = _by_xatlas if options.method == "xatlas" else _by_projection
         origin, faces, uv, charts = opened(mesh, options.padding)
@@ -47,10 +53,28 @@ def unwrap(options: UnwrapOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
             uv=uv,
             colors=None if mesh.colors is None else mesh.colors[origin],
             seen=None if mesh.seen is None else mesh.seen[origin],
+            confidence=None if mesh.confidence is None else mesh.confidence[origin],
             metadata={**mesh.metadata, "unwrap": facts},
         )
 
     return run
+
+
+def _bare(mesh: Mesh) -> Mesh:
+    """The mesh without uv and what hangs on it, every place one vertex; a mesh that is so already, itself."""
+    first, new = merge_map(mesh.vertices)
+    if mesh.uv is None and len(first) == len(mesh.vertices):
+        return mesh
+    textured = any(material.textures for material in mesh.all_materials)
+    kept = {name: getattr(mesh, name) for name in ("colors", "seen", "confidence")}
+    return mesh.with_(
+        vertices=mesh.vertices[first],
+        faces=new[mesh.faces].astype(np.int32),
+        normals=None,
+        uv=None,
+        **{name: None if value is None else value[first] for name, value in kept.items()},
+        **({"material": None, "materials": (), "face_material": None} if textured else {}),
+    )
 
 
 def _by_projection(mesh: Mesh, padding: int) -> tuple[Ints, NDArray[np.int32], NDArray[np.float32], int]:

@@ -10,7 +10,7 @@ from .. import topology
 from . import surface
 from .fairing import faired
 from .holes import filled, rims
-from .sides import parted, parts
+from .sides import extents, parted, parts
 from .weld import without_degenerate
 from .workpiece import Ints, Workpiece
 
@@ -20,8 +20,8 @@ _ROUNDS = 7
 _SHORT = 2e-6
 #: Parts of less volume than this share of the cubed diagonal are what slivers leave behind.
 _EMPTY = 1e-10
-#: A piece that a cut leaves is dropped below this share of its part's area.
-_SCRAP = 0.05
+#: A piece that a cut leaves is dropped below this share of its part's area and this share of the diagonal.
+_SCRAP, _LONG = 0.05, 0.08
 
 
 def pairs(work: Workpiece) -> Ints | None:
@@ -158,7 +158,8 @@ def recut(work: Workpiece, bad: Ints, rings: int) -> tuple[Workpiece, int]:
     area = np.bincount(piece, left.areas)
     biggest = np.zeros(len(before))
     np.maximum.at(biggest, owner, area)
-    scrap = (area < _SCRAP * before[owner]) & (area < biggest[owner])
+    small = extents(left, piece) < _LONG * work.size
+    scrap = (area < _SCRAP * before[owner]) & (area < biggest[owner]) & small
     left = parted(left.kept(~scrap[piece])).compacted()
     whole = settled(faired(filled(left, rims(left)), len(left.faces)))
     return whole, int(len(work.faces) - len(left.faces))

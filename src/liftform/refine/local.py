@@ -17,6 +17,10 @@ _FEW, _SCRAP = 4, 0.05
 _THIN = 0.02
 #: ... and most of what closes it is invented: at least this share of its own area.
 _LID = 0.3
+#: A sheet so shallow that what closes it has more than this share of its own area is no body either.
+_SHALLOW = 0.75
+#: Lids of more than this share of the whole area are asked what they hide; more than that share of rays is too much.
+_LARGE, _HIDES = 0.02, 0.35
 
 
 def prepared(work: Workpiece, options: Any, seed: int) -> tuple[Workpiece, dict[str, Any]]:
@@ -34,7 +38,7 @@ def prepared(work: Workpiece, options: Any, seed: int) -> tuple[Workpiece, dict[
     work = sides.manifold(work, seed)
     counts["walls_and_fins"] = before - len(work.faces)
     work, counts["floaters"] = sides.without_floaters(work, options.floaters, options.gap, seed)
-    work, counts["holes"], counts["sheets"] = closed(work, options)
+    work, counts["holes"], counts["sheets"] = closed(work, options, seed)
     if not options.inner:
         work, counts["inner_shells"] = sides.without_inner(work, seed)
     return work, counts
@@ -55,7 +59,7 @@ def local(work: Workpiece, options: Any, seed: int) -> tuple[Workpiece, dict[str
     return work, counts
 
 
-def closed(work: Workpiece, options: Any) -> tuple[Workpiece, int, int]:
+def closed(work: Workpiece, options: Any, seed: int) -> tuple[Workpiece, int, int]:
     """Holes filled and open sheets given a thickness, as far as the options say; and how many of either."""
     found = holes.rims(work)
     if options.open:
@@ -64,7 +68,9 @@ def closed(work: Workpiece, options: Any) -> tuple[Workpiece, int, int]:
         return work, 0, 0
     first = len(work.faces)
     trial = holes.filled(work, found)
-    thin = np.zeros(len(work.faces), bool) if options.open else thin_sheets(trial, first)
+    thin = np.zeros(len(trial.faces), bool)
+    if not options.open:
+        thin = thin_sheets(trial, first) | vessels(trial, first, seed)
     if not thin.any():
         return outward(_settled(faired(trial, first), options)), len(found), 0
     solid, sheet = trial.kept(~thin), trial.kept(thin & (np.arange(len(trial.faces)) < first))
@@ -89,13 +95,26 @@ def thin_sheets(work: Workpiece, first: int) -> Bools:
     volume = np.abs(np.bincount(part, surface.volumes(work.points, work.faces), number))
     lid = np.arange(len(work.faces)) >= first
     area, added = np.bincount(part, work.areas, number), np.bincount(part[lid], work.areas[lid], number)
-    low, high = np.full((number, 3), np.inf), np.full((number, 3), -np.inf)
-    corners = work.points[work.faces]
-    np.minimum.at(low, part, corners.min(1))
-    np.maximum.at(high, part, corners.max(1))
     thickness = 2 * volume / np.maximum(area, 1e-300)
-    thin = (thickness < _THIN * np.linalg.norm(high - low, axis=1)) & (added > _LID * (area - added))
+    thin = (thickness < _THIN * sides.extents(work, part)) & (added > _LID * (area - added))
+    thin |= added > _SHALLOW * (area - added)
     return np.asarray(thin[part])
+
+
+def vessels(work: Workpiece, first: int, seed: int) -> Bools:
+    """Faces (F,) of parts whose large lids (of the faces from number ``first`` on) would hide what shows through the
+    opening; openings that look down are bottoms that are missing and may be closed."""
+    lid = first + np.flatnonzero(work.areas[first:] > 0)
+    number, part = sides.parts(work)
+    area = np.bincount(part[lid], work.areas[lid], number)
+    lid = lid[area[part[lid]] > _LARGE * work.areas.sum()]
+    if not len(lid):
+        return np.zeros(len(work.faces), bool)
+    normal = surface.cross_products(work.points, work.faces[lid])
+    down = normal[:, 1] < -0.5 * np.linalg.norm(normal, axis=1)
+    hidden = np.where(down, 0.0, sides.covering(work, lid, seed)) * work.areas[lid]
+    share = np.bincount(part[lid], hidden, number) / np.maximum(area, 1e-300)
+    return np.asarray((share > _HIDES)[part])
 
 
 def without_scraps(sheet: Workpiece, size: float) -> Workpiece:

@@ -168,8 +168,10 @@ def manifold(work: Workpiece, seed: int) -> Workpiece:
     """Every edge with one or two faces and every point with one fan: inner walls and fins dropped, touching sheets
     parted. Faces come out oriented."""
     work = oriented(work, seed)
+    sheet = np.zeros(len(work.faces), bool)
     for _ in range(4):
         found = patches(work.faces)
+        sheet = np.zeros(len(work.faces), bool)
         if not found.crowded.any():
             break
         front, back = openness(work, found.label, found.crowded, seed)
@@ -177,6 +179,7 @@ def manifold(work: Workpiece, seed: int) -> Workpiece:
         wall = found.crowded & (front < _OPEN) & (back < _OPEN)
         both = (np.minimum(front, back) > _OPEN) & (np.minimum(front, back) > 0.3 * np.maximum(front, back))
         loose = found.crowded & found.border
+        sheet = (loose & both)[found.label]
         fin = loose & both & (area < _FIN * area.sum())
         # many fins are no debris but leaves, blades or curtains
         fin &= area[fin].sum() < _FIN / 2 * area.sum()
@@ -184,21 +187,24 @@ def manifold(work: Workpiece, seed: int) -> Workpiece:
         if not drop.any() or drop.all():
             break
         work = oriented(work.kept(~drop[found.label]), seed)
+    work = parted(work, sheet)
     for _ in range(3):
-        work = parted(work)
         edge, _, uses = surface.undirected(work.faces)
         crowded = np.asarray((uses[edge] > 2).reshape(-1, 3).any(1))
         if not crowded.any():
             break
-        work = work.kept(~crowded)
+        work = parted(work.kept(~crowded))
     return work.compacted()
 
 
-def parted(work: Workpiece) -> Workpiece:
-    """Every fan of faces gets a point of its own; all but the largest fan at a point move a little into themselves."""
+def parted(work: Workpiece, sheet: Bools | None = None) -> Workpiece:
+    """Every fan of faces gets a point of its own; all but the largest fan at a point move a little into themselves.
+
+    sheet (F,): faces of open sheets, which let go of the edges that they share with two or more others.
+    """
     if not len(work.faces):
         return work
-    h, g = _paired(work)
+    h, g = _paired(work, np.zeros(len(work.faces), bool) if sheet is None else sheet)
     fan = _connected(np.r_[h, _after(h)], np.r_[_after(g), g], 3 * len(work.faces))
     point = work.faces.ravel()
     count = int(fan.max()) + 1
@@ -227,11 +233,12 @@ def _moved(work: Workpiece, fan: Ints, home: Ints, rank: Ints) -> Floats:
     return np.where((rank > 0)[:, None], points + (step / length)[:, None] * way, points)
 
 
-def _paired(work: Workpiece) -> tuple[Ints, Ints]:
+def _paired(work: Workpiece, sheet: Bools) -> tuple[Ints, Ints]:
     """Half-edges that belong together: twins, and at edges of many faces those around the same wedge of material."""
     h, g = surface.pairs(work.faces)
     edge, order, uses = surface.undirected(work.faces)
     many = order[uses[edge[order]] > 2]
+    many = many[~sheet[many // 3]]
     if not len(many):
         return h, g
     start, end = (x[many] for x in surface.half_edges(work.faces))
@@ -291,7 +298,7 @@ def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tu
         return work, 0
     spread, owner = _spread(work, seed)
     group = _groups(work, part, spread, owner, far * work.size / 2.5)
-    extent = _extents(work, group)
+    extent = extents(work, group)
     size = float(extent.max())
     little = extent < 2 * small * size
     if not little.any() or little.all():
@@ -333,7 +340,7 @@ def _groups(work: Workpiece, part: Ints, spread: Floats, owner: Ints, cell: floa
     return surface.renumbered(label)[1][part]
 
 
-def _extents(work: Workpiece, group: Ints) -> Floats:
+def extents(work: Workpiece, group: Ints) -> Floats:
     """Diagonal (N,) of the bounding box of each group of faces."""
     corners, number = work.points[work.faces], int(group.max()) + 1
     low, high = np.full((number, 3), np.inf), np.full((number, 3), -np.inf)
@@ -366,3 +373,20 @@ def moved(before: Workpiece, after: Workpiece, seed: int) -> float:
         return 0.0
     gap = cKDTree(_spread(after, seed)[0]).query(spread[some[shows]])[0]
     return float(np.quantile(gap, 0.99) / before.size)
+
+
+def covering(work: Workpiece, lid: Ints, seed: int) -> Floats:
+    """How much each of the faces ``lid`` (N,) hides: the share of the rays from behind it that first meet the front of
+    another face. Behind a lid over a hollow body there are the backs of its faces, over a vessel the fronts of its
+    inside."""
+    rest = np.ones(len(work.faces), bool)
+    rest[lid] = False
+    scene = Scene(Mesh(work.rounded, work.faces[rest].astype(np.int32)))
+    normal = surface.cross_products(work.points, work.faces[lid])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+    at = work.points[work.faces[lid]].mean(1) - _LIFT * work.size * normal
+    ball = np.random.default_rng(seed).normal(size=(_RAYS, len(lid), 3))
+    ball /= np.linalg.norm(ball, axis=2, keepdims=True)
+    way = ball - 1.02 * normal
+    hits = scene.cast(np.broadcast_to(at, way.shape).reshape(-1, 3), way.reshape(-1, 3))
+    return np.asarray((hits.found & hits.front).reshape(_RAYS, -1).mean(0))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import topology
 from . import contour, surface
 from .raster import rasterize
+from .weld import flat
 from .workpiece import Bools, Floats, Ints
 
 #: Cells along the longest side unless told otherwise.
@@ -128,16 +129,18 @@ def _tidied(inside: Bools) -> None:
 def _untangled(
     vertices: Floats, quads: Ints, mean: Floats, centre: Floats, normals: Floats
 ) -> tuple[Floats, Ints, int]:
-    """Vertices and triangles without crossings: where there are some, vertices go back to the mean of their hits, then
-    towards the centres of their cells, where nothing can cross. Only faces at folds of the surface are looked at."""
+    """Vertices and triangles without crossings and flat faces: where there are some, vertices go back to the mean of
+    their hits, then towards the centres of their cells, where nothing can cross. Crossings are looked for at folds."""
     moved = 0
     triangles = contour.triangulated(vertices, quads, normals)
     for turn in range(8):
         near = np.flatnonzero(_folded(vertices, triangles))
         found = topology.self_intersections(vertices.astype(np.float32), triangles[near])
-        if found is None or not len(found):
+        bad = near[np.unique(found)] if found is not None else near[:0]
+        bad = np.union1d(bad, np.flatnonzero(flat(vertices, triangles, 1.0)))
+        if not len(bad):
             break
-        back = np.unique(triangles[near[np.unique(found)]])
+        back = np.unique(triangles[bad])
         if turn > 2:
             touched = np.zeros(len(vertices), bool)
             touched[back] = True

@@ -68,9 +68,9 @@ def views(objects: str | Path, count: int = 20, seed: int = 0) -> Iterator[View]
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(rows))
     for number in range(count):
-        row, kind = rows[order[number % len(rows)]], KINDS[number % len(KINDS)]
-        if kind == "card" and max(row["bbox_m"]) > _CARDS_UP_TO:
-            kind = "a4"  # beside a wardrobe a card is a few pixels
+        kind = KINDS[number % len(KINDS)]
+        fitting = [k for k in order if kind != "card" or max(rows[k]["bbox_m"]) <= _CARDS_UP_TO]
+        row = rows[fitting[number % len(fitting)]]
         yield view(read(Path(objects) / row["file"]), kind, rng, f"{row['id']} {kind}")
 
 

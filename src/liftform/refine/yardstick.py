@@ -24,7 +24,7 @@ _BASE, _NEAREST = 0.04, 0.25
 #: What no measurement of this kind can do better than; and how wrong the place of a corner is at best (pixels).
 _FLOOR, _CORNER_PX = 0.01, 0.3
 #: What mask and shape, both estimated from one picture, add: from `liftform evaluate size --road`.
-_SHAPE = 0.15
+_SHAPE = 0.2
 
 
 def measured(mesh: Mesh, photo: Photo) -> Mesh:

@@ -1,4 +1,4 @@
-"""Where and how things run: threads, seed, progress events, and optional packages asked for by name."""
+"""Where and how things run: threads, device, seed, progress events, and optional packages asked for by name."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ def silent(stage: str, fraction: float) -> None:
 
 @dataclass(frozen=True)
 class Runtime:
-    """seed feeds every random choice; threads = 0 lets the libraries choose; progress receives events."""
+    """seed feeds every random choice; threads = 0 lets the libraries choose; progress receives events.
+
+    device: "cpu", "cuda", "cuda:1", "mps", "xpu", of public models (embedded networks run on the CPU); precision: their
+    numbers, "auto" (float32), "float32", "bfloat16", "float16"; engine: who runs ONNX, "onnxruntime" or "openvino".
+    """
 
     seed: int = 0
     threads: int = 0
     progress: Progress = silent
+    device: str = "cpu"
+    precision: str = "auto"
+    engine: str = "onnxruntime"
 
 
 def need(module: str, extra: str) -> ModuleType:

@@ -1,4 +1,7 @@
-"""The table of network weights and the one place that opens them: sha256 checked, sessions cached."""
+"""The tables of network weights and the one place that opens them: sha256 checked, sessions cached.
+
+Embedded networks lie in the package (``table``); public models by name are pulled at first use (``files``).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WeightsError
+from ..runtime import Runtime
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -71,3 +75,21 @@ def session(name: str, threads: int = 0) -> onnxruntime.InferenceSession:
 def metadata(name: str, threads: int = 0) -> dict[str, Any]:
     """The network's own settings, stored as strings in the ONNX file's metadata."""
     return dict(session(name, threads).get_modelmeta().custom_metadata_map)
+
+
+def files(name: str, runtime: Runtime | None = None) -> dict[str, Path]:
+    """role -> path of every file of a public model (rows: ``zoo.public``): those that are here, else they are pulled.
+
+    Raises WeightsError with the ways on (pull, import, a folder that has it), UsageError (no such model, licence not
+    accepted), OutputError (cache not writable), MissingExtraError.
+    """
+    from . import cache
+    from .public import model
+
+    row = model(name)
+    here = {file.role: cache.find(name, file) for file in row.files}
+    if all(here.values()):
+        return {file.role: cache.checked(name, file, path) for file in row.files if (path := here[file.role])}
+    from .pull import pull
+
+    return pull(name, runtime)

@@ -25,7 +25,7 @@ from ..errors import UnreadableError, UsageError
 from ..files import write_whole
 from ..recipe import option
 from ..zoo.object_frame import CROP_PADDING, distance_of
-from . import engines, meshes, render, shards
+from . import engines, meshes, procedural, render, shards
 from .corpus import KITS, Row, read_manifest
 
 #: Objects in one shard: some 45 MB, half a minute of one process.
@@ -39,7 +39,7 @@ class DataOptions:
     size_px: int = option(128, "side of the rendered views", low=32, high=512)
     target_px: int = option(64, "side of the depth and normal targets", low=16, high=512)
     views: int = option(12, "views of an object that is not from a kit", low=1)
-    kit_views: int = option(5, "views of an object from a kit", low=1)
+    kit_views: int = option(5, "views of an object from a kit, or of a procedural one", low=1)
     points: int = option(16384, "signed points an object", low=256)
     surface_points: int = option(2048, "coloured surface points an object", low=64)
     shell: float = option(0.006, "half thickness given to open sheets, in units of the longest side", low=0.0)
@@ -55,16 +55,18 @@ class _Job:
 
 
 def build_shards(
-    manifest: Path, out: Path, options: DataOptions, workers: int = 2, engine: str = "pool"
+    manifest: Path, out: Path, options: DataOptions, workers: int = 2, engine: str = "pool", invented: int = 0
 ) -> Iterator[str]:
     """Write what is missing of split "train" under ``out``; yields each id done, or ``id: reason`` when left out.
+
+    invented: how many procedural objects are made beside those of the manifest.
 
     Raises UsageError when ``out`` holds shards of other options, OutputError when the disk refuses.
     """
     out.mkdir(parents=True, exist_ok=True)
     _check_options(out, options)
     faults: list[str] = []
-    rows = read_manifest(manifest, report=faults.append)
+    rows = read_manifest(manifest, report=faults.append) + procedural.rows(invented)
     done, number = yield from _done(out)
     yield from faults
     rows = [r for r in rows if r["id"] not in done]
@@ -174,9 +176,10 @@ def shard(row: dict[str, Any], options: DataOptions) -> dict[str, Any]:
     global _RASTERISER
     _RASTERISER = _RASTERISER or render.rasteriser()
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(row["id"].encode()).digest()[:8], "little"))
-    surface, mesh = meshes.surface_of(row)
+    made = row["source"] == procedural.SOURCE
+    surface, mesh = procedural.surface(row["seed"]) if made else meshes.surface_of(row)
     _RASTERISER.load(surface)
-    count = options.kit_views if row["source"] in KITS else options.views
+    count = options.kit_views if made or row["source"] in KITS else options.views
     views = [view(_RASTERISER, surface, mesh, rng, options) for _ in range(count)]
     arrays = {key: np.stack([v[key] for v in views]) for key in views[0]}
     arrays["points"], arrays["distance"] = signed_points(mesh, rng, options)

@@ -54,7 +54,8 @@ def _object(args: argparse.Namespace) -> int:
 
     recipe = object.read_recipe(args.recipe, args.set)
     workers = args.workers or recipe.workers
-    told(data.build_shards(recipe.manifest, recipe.object.shards, recipe.data, workers, args.engine))
+    shards = recipe.object.shards
+    told(data.build_shards(recipe.manifest, shards, recipe.data, workers, args.engine, recipe.procedural))
     return 0
 
 

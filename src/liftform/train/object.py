@@ -23,7 +23,7 @@ from .. import recipe as recipes
 from ..errors import InputNotFoundError
 from ..recipe import option
 from ..zoo.object_net import Encoding, ObjectNet, camera_from_upright, sample, upright_from_camera
-from . import losses
+from . import losses, procedural
 from .corpus import KITS
 from .data import DataOptions
 from .look import look
@@ -32,8 +32,9 @@ from .ranks import join, own_numbers
 from .shards import Shard
 from .warm import warm
 
-#: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns.
-SHARES = {"kits": 0.36, "furniture": 0.36, "others": 0.28}
+#: Share of batches by origin: kits are two thirds of the corpus and must not be what the network learns. Without
+#: procedural objects the others have theirs in the same proportions.
+SHARES = {"kits": 0.28, "furniture": 0.28, "others": 0.22, "procedural": 0.22}
 
 
 #: Half the box that inference searches, along the camera's axes, in view units.
@@ -66,10 +67,12 @@ class ObjectOptions:
 class ObjectRecipe:
     """A whole run: ``[data]``, ``[object]`` and ``[loop]`` of the recipe file, the corpus, and how many processes.
 
-    init: what a new run starts from, see ``warm``: a checkpoint or the shipped networks.
+    init: what a new run starts from, see ``warm``: a checkpoint or the shipped networks. procedural: how many objects
+    that no library holds are made beside those of the manifest.
     """
 
     manifest: Path = Path("../shared/objects/manifest.jsonl")
+    procedural: int = 0
     workers: int = 2
     threads: int = 2
     init: Path | None = None
@@ -123,7 +126,8 @@ class Corpus:
     def _take(self, shard: Shard) -> None:
         for number, key in enumerate(shard.keys):
             meta = shard.value(number, "meta")
-            if key not in self.keys and is_held_out(meta["family"]) == self.held_out:
+            invented = meta["source"] == procedural.SOURCE  # never held out: what counts is how real things come out
+            if key not in self.keys and (is_held_out(meta["family"]) and not invented) == self.held_out:
                 self.keys.add(key)
                 self.places.append((shard, number))
                 self.origins.append((meta["family"], meta["source"]))
@@ -135,7 +139,9 @@ def is_held_out(family: str) -> bool:
 
 
 def origin(source: str) -> str:
-    """kits, furniture or others."""
+    """kits, furniture, procedural or others."""
+    if source == procedural.SOURCE:
+        return source
     return "kits" if source in KITS else "furniture" if "sweethome" in source else "others"
 
 

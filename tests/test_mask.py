@@ -19,7 +19,7 @@ from liftform.recipe import build
 from liftform.runtime import Runtime
 from liftform.understand.component import chosen_component
 from liftform.understand.foreground import _by_colour
-from liftform.understand.mask import MaskOptions, _estimator, mask
+from liftform.understand.mask import MaskOptions, estimator, mask
 from liftform.zoo import weights
 
 RED, GREEN = np.float32([0.8, 0.1, 0.1]), np.float32([0.1, 0.5, 0.2])
@@ -47,7 +47,7 @@ def coarse(alpha: np.ndarray, side: int = 64) -> np.ndarray:
 
 def found(image: np.ndarray, probability: np.ndarray, **options: object) -> Capture:
     """The capture after the estimator, with ``probability`` in the network's place."""
-    return _estimator(MaskOptions(**options), Runtime(), lambda *_: np.asarray(probability, np.float32))(load(image))
+    return estimator(MaskOptions(**options), Runtime(), lambda *_: np.asarray(probability, np.float32))(load(image))
 
 
 def never(*_: object) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_the_edge_follows_the_photo(size: int) -> None:
 def test_the_edge_takes_on_the_objects_colour() -> None:
     truth = disc(512, 0.5, 0.5, 0.3, soft=8)
     capture = load(over(truth, noise=0.0))
-    path_free = _estimator(MaskOptions(), Runtime(), never)
+    path_free = estimator(MaskOptions(), Runtime(), never)
     photo = replace(capture.photo, alpha=truth)
     assert path_free(Capture((photo,))).photo.mask.foreground is photo.image  # straight alpha needs no cleaning
 
@@ -114,7 +114,7 @@ def test_pick_is_in_pixels_of_the_original() -> None:
     left, right = disc(800, 0.25, 0.5, 0.15), disc(800, 0.75, 0.5, 0.15)
     capture = load(over(np.maximum(left, right)), LoadOptions(max_side=200))
     predict = lambda *_: coarse(np.maximum(left, right))  # noqa: E731
-    alpha = _estimator(MaskOptions(pick=(600.0, 400.0)), Runtime(), predict)(capture).photo.mask.alpha
+    alpha = estimator(MaskOptions(pick=(600.0, 400.0)), Runtime(), predict)(capture).photo.mask.alpha
     assert alpha.shape == (200, 200)
     assert alpha[100, 150] == 1
     assert alpha[100, 50] == 0
@@ -180,7 +180,7 @@ def test_nothing_found_says_what_to_do() -> None:
     with pytest.raises(NothingFoundError, match="under the picked pixel"):
         found(grey, disc(50, 0.5, 0.5, 0.2), pick=(2.0, 2.0))
     with pytest.raises(NothingFoundError, match="fully transparent"):
-        _estimator(MaskOptions(), Runtime(), never)(load(np.zeros((64, 64, 4), np.uint8)))
+        estimator(MaskOptions(), Runtime(), never)(load(np.zeros((64, 64, 4), np.uint8)))
 
 
 @pytest.mark.parametrize("pick", [(-1.0, 5.0), (64.0, 5.0), (5.0, 1e9)])
@@ -195,11 +195,11 @@ def test_a_pick_outside_is_a_wrong_use(pick: tuple[float, float]) -> None:
 def test_the_files_alpha_is_taken_as_it_is() -> None:
     truth = np.maximum(disc(128, 0.3, 0.5, 0.15), disc(128, 0.7, 0.5, 0.15))
     rgba = np.concatenate([over(truth), truth[..., None]], 2)
-    capture = _estimator(MaskOptions(), Runtime(), never)(load(rgba))
+    capture = estimator(MaskOptions(), Runtime(), never)(load(rgba))
     assert np.abs(capture.photo.mask.alpha - truth).max() <= 0.02
     assert capture.photo.mask.confidence == 1
     assert capture.decisions[-1].origin == "file"
-    one = _estimator(MaskOptions(pick=(90.0, 64.0)), Runtime(), never)(load(rgba)).photo.mask.alpha
+    one = estimator(MaskOptions(pick=(90.0, 64.0)), Runtime(), never)(load(rgba)).photo.mask.alpha
     assert one[64, 90] == 1
     assert one[64, 38] == 0
 
@@ -216,7 +216,7 @@ def test_a_mask_file_wins(kind: str, tmp_path: Path) -> None:
         "sixteen": lambda: Image.fromarray(stored.astype(np.uint16) * 257),
     }[kind]().save(path)
     rgba = np.concatenate([over(truth), disc(256, 0.7, 0.7, 0.1)[..., None]], 2)
-    capture = _estimator(MaskOptions(path=path), Runtime(), never)(load(rgba))
+    capture = estimator(MaskOptions(path=path), Runtime(), never)(load(rgba))
     assert np.abs(capture.photo.mask.alpha - truth).max() < (0.5 if kind == "small" else 0.03)
     assert ((capture.photo.mask.alpha > 0.5) == (truth > 0.5)).mean() > 0.999
     assert capture.decisions[-1].origin == "given"
@@ -227,7 +227,7 @@ def test_mask_files_that_do_not_fit(tmp_path: Path) -> None:
 
     def error(name: str) -> LiftformError:
         with pytest.raises(LiftformError) as caught:
-            _estimator(MaskOptions(path=tmp_path / name), Runtime(), never)(picture)
+            estimator(MaskOptions(path=tmp_path / name), Runtime(), never)(picture)
         assert str(tmp_path / name) in str(caught.value)
         return caught.value
 

@@ -139,7 +139,7 @@ def iou(guess: FloatArray, truth: FloatArray) -> float:
 
 def network(image: FloatArray) -> FloatArray:
     """What the network alone says of the whole picture, in one look."""
-    return foreground.look(image, weights.session("mask", 0))
+    return foreground.look(image, weights.session("mask"))
 
 
 def stage(image: FloatArray) -> FloatArray:

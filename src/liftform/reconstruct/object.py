@@ -109,11 +109,11 @@ class _Crop:
         mask = photo.mask
         virtual = virtual_camera(photo.camera, bounding_box(mask.alpha), lifter.input_size())
         image, _ = lifter.crop(mask.foreground, mask.alpha, photo.camera, virtual)
-        reading = lifter.read(image, runtime.threads)
-        fields, twin = [lifter.field_of(reading, virtual, runtime.threads)], None
+        reading = lifter.read(image, runtime)
+        fields, twin = [lifter.field_of(reading, virtual, runtime)], None
         if both_ways:
-            twin = lifter.read(np.ascontiguousarray(image[..., ::-1]), runtime.threads)
-            fields.append(lifter.field_of(twin, virtual, runtime.threads))
+            twin = lifter.read(np.ascontiguousarray(image[..., ::-1]), runtime)
+            fields.append(lifter.field_of(twin, virtual, runtime))
             reading = dataclasses.replace(reading, depth=0.5 * (reading.depth + twin.depth[:, ::-1]))
         sharp = virtual.resized(SILHOUETTE_PX, SILHOUETTE_PX)
         _, alpha = resample(mask.foreground, mask.alpha, photo.camera, sharp)

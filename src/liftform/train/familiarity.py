@@ -29,6 +29,7 @@ from ..conventions import linear_to_srgb, srgb_to_linear, to_uint8
 from ..errors import InputNotFoundError, LiftformError
 from ..files import whole_file, write_whole
 from ..recipe import option
+from ..runtime import Runtime
 from ..zoo import familiarity, lifter, weights
 from . import backgrounds, calibrate, data, render, shards
 from .corpus import read_manifest
@@ -195,7 +196,7 @@ def training_codes(recipe: FamiliarityRecipe, log: Any = print) -> calibrate.Cod
         codes, families, objects = [], [], []
         for key, family, views in _training_views(recipe.shards):
             for rgb, alpha in views:
-                codes.append(lifter.read(_crop(rgb, alpha), 1).maps["code"][0])
+                codes.append(lifter.read(_crop(rgb, alpha), Runtime(threads=1)).maps["code"][0])
                 families.append(family)
                 objects.append(key)
         with whole_file(path) as beside:

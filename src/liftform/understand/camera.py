@@ -101,7 +101,7 @@ def _look(photo: Photo, focal_px: float, elevation: float, runtime: Runtime) -> 
     virtual = virtual_camera(placed, box, lifter.input_size())
     image, _ = lifter.crop(photo.mask.foreground, photo.mask.alpha, placed, virtual)
     # The mirror image has the same camera: the mean of both readings is the steadier one.
-    both = [lifter.read(i, runtime.threads) for i in (image, np.ascontiguousarray(image[..., ::-1]))]
+    both = [lifter.read(i, runtime) for i in (image, np.ascontiguousarray(image[..., ::-1]))]
     elevation = float(np.mean([reading.elevation for reading in both]))
     return float(np.clip(elevation, -1.5, 1.5)), float(np.sqrt(both[0].tan_half * both[1].tan_half))
 

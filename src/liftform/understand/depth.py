@@ -55,7 +55,7 @@ def depth(options: DepthOptions, runtime: Runtime) -> Callable[[Capture], Captur
 
     def estimate(capture: Capture) -> Capture:
         photo = capture.photo
-        reading = read(photo.image, options.side, runtime.threads)
+        reading = read(photo.image, options.side, runtime)
         runtime.progress("depth", 0.7)
         found = sharpened(reading, matting.reduced(photo.image, _DETAIL))
         known = found.z[np.isfinite(found.z)]
@@ -72,11 +72,11 @@ def depth_of(image: FloatArray) -> FloatArray:
     return read(image, DepthOptions().side).z
 
 
-def read(image: FloatArray, side: int, threads: int = 0) -> Reading:
+def read(image: FloatArray, side: int, runtime: Runtime | None = None) -> Reading:
     """Run the embedded network on an image (H, W, 3) whose longest side becomes ``side``; raises WeightsError."""
     from ..zoo import weights
 
-    session = weights.session("depth", threads)
+    session = weights.session("depth", runtime)
     small = matting.resized_planes(image, *_input_size(image.shape[1], image.shape[0], side))
     names = [output.name for output in session.get_outputs()]
     fed = {"image": np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)}

@@ -51,11 +51,13 @@ def mask(options: MaskOptions, runtime: Runtime) -> Callable[[Capture], Capture]
     Raises NothingFoundError (fully transparent, nothing found, nothing under ``pick``), UsageError (``pick`` outside
     the picture), InputError (a mask file that is unreadable or of another shape), WeightsError.
     """
-    return _estimator(options, runtime, lambda image, pick: _network(image, pick, runtime))
+    return estimator(options, runtime, lambda image, pick: _network(image, pick, runtime))
 
 
-def _estimator(options: MaskOptions, runtime: Runtime, predict: Predict) -> Callable[[Capture], Capture]:
-    """The estimator over any ``predict``: tests put a known map in the network's place."""
+def estimator(
+    options: MaskOptions, runtime: Runtime, predict: Predict, network: str = "network"
+) -> Callable[[Capture], Capture]:
+    """The estimator over any ``predict``; ``network`` names it in the report."""
 
     def estimate(capture: Capture) -> Capture:
         runtime.progress("mask", 0.0)
@@ -71,7 +73,7 @@ def _estimator(options: MaskOptions, runtime: Runtime, predict: Predict) -> Call
         else:
             coarse, confidence = chosen_component(predict(small, pick), pick, photo.source, _HINT)
             alpha = matting.refined_alpha(photo.image, small, coarse)
-            origin, note = "estimated", "network, refined at the edge"
+            origin, note = "estimated", f"{network}, refined at the edge"
         if not (alpha > 0.5).any():
             raise NothingFoundError(f"{photo.source}: the foreground is too faint to lift", _HINT)
         runtime.progress("mask", 0.6)
@@ -132,11 +134,15 @@ def _network(image: FloatArray, pick: tuple[float, float] | None, runtime: Runti
     from ..zoo import weights
     from .foreground import foreground
 
-    # A picture of one plain tone shows nothing, but a network always answers something.
-    low, high = np.percentile(image, (0.2, 99.8), axis=(0, 1))
-    if float((high - low).max()) < _PLAIN:
+    if is_plain(image):
         return np.zeros(image.shape[:2], np.float32)
-    return foreground(image, pick, weights.session("mask", runtime.threads))
+    return foreground(image, pick, weights.session("mask", runtime))
+
+
+def is_plain(image: FloatArray) -> bool:
+    """Whether a picture (H, W, 3) is of one tone: it shows nothing, but a network always answers something."""
+    low, high = np.percentile(image, (0.2, 99.8), axis=(0, 1))
+    return float((high - low).max()) < _PLAIN
 
 
 def _decision(alpha: FloatArray, confidence: float, origin: str, note: str, pick: Any) -> Decision:

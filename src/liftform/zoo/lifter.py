@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..camera import Camera
+from ..runtime import Runtime
 from . import weights
 from .object_frame import resample
 
@@ -56,9 +57,9 @@ def crop(colour: FloatArray, alpha: FloatArray, photo: Camera, virtual: Camera) 
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32), cover
 
 
-def read(image: FloatArray, threads: int = 0) -> Reading:
+def read(image: FloatArray, runtime: Runtime | None = None) -> Reading:
     """Run the encoder on an input made by ``crop``."""
-    session = weights.session("object_encoder", threads)
+    session = weights.session("object_encoder", runtime)
     names = [o.name for o in session.get_outputs()]
     out = dict(zip(names, session.run(names, {"image": image}), strict=True))
     angle = 0.5 * np.arctan2(out["mirror"][0, 1], out["mirror"][0, 0])
@@ -75,11 +76,13 @@ def read(image: FloatArray, threads: int = 0) -> Reading:
     )
 
 
-def field_of(reading: Reading, virtual: Camera, threads: int = 0) -> Callable[[NDArray[np.floating]], FloatArray]:
+def field_of(
+    reading: Reading, virtual: Camera, runtime: Runtime | None = None
+) -> Callable[[NDArray[np.floating]], FloatArray]:
     """The field as a function of points (N, 3) in the view frame -> (N, 4): signed distance in view units
     (negative inside, saturating beyond about 0.08) and sRGB colour in [0, 1]."""
-    session = weights.session("object_field", threads)
-    settings = weights.metadata("object_field", threads)
+    session = weights.session("object_field", runtime)
+    settings = weights.metadata("object_field", runtime)
     scale = float(settings["field_scale"])
     pose = virtual.world_from_camera
     elevation = np.array([np.arcsin(-pose[1, 2])], np.float32)

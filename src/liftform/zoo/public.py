@@ -94,13 +94,29 @@ MODELS: Mapping[str, Public] = MappingProxyType(
         "triposg": Public(
             task="object",
             source="hub:VAST-AI/TripoSG",
+            revision="2c1c516d22d58db486a058d98d31bb6177344e06",
             files=(
                 File("encoder_config", "image_encoder_dinov2/config.json"),
-                File("encoder", "image_encoder_dinov2/model.safetensors"),
+                File(
+                    "encoder",
+                    "image_encoder_dinov2/model.safetensors",
+                    1_217_522_888,
+                    "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
+                ),
                 File("transformer_config", "transformer/config.json"),
-                File("transformer", "transformer/diffusion_pytorch_model.safetensors"),
+                File(
+                    "transformer",
+                    "transformer/diffusion_pytorch_model.safetensors",
+                    5_758_280_104,
+                    "9192b5923f7b605b394192809aa2ceb73bf0f4009674d8e3b999b45bb97d4bf2",
+                ),
                 File("vae_config", "vae/config.json"),
-                File("vae", "vae/diffusion_pytorch_model.safetensors"),
+                File(
+                    "vae",
+                    "vae/diffusion_pytorch_model.safetensors",
+                    970_685_468,
+                    "a2e667c24927a5a35e5f19fcb4c75890e9399aa966b6db8131d7df733a750c8b",
+                ),
                 File("scheduler_config", "scheduler/scheduler_config.json"),
             ),
             code="MIT",
@@ -111,7 +127,16 @@ MODELS: Mapping[str, Public] = MappingProxyType(
         "depth-anything": Public(
             task="depth",
             source="hub:depth-anything/Depth-Anything-V2-Small-hf",
-            files=(File("config", "config.json"), File("weights", "model.safetensors")),
+            revision="5426e4f0f36572d16453bbda7a8389317b1bef99",
+            files=(
+                File("config", "config.json", 950, "c56698d3643dde1f83ea2212759e6b31a22b8f827246a36dd007ee8a22b3ff75"),
+                File(
+                    "weights",
+                    "model.safetensors",
+                    99_173_660,
+                    "3152477ce0d8d6978d76b995120de97cb5b928701fd0f817769f59e249a16b70",
+                ),
+            ),
             code="Apache-2.0",
             weights="Apache-2.0",
             about="relative depth of any picture",
@@ -120,7 +145,15 @@ MODELS: Mapping[str, Public] = MappingProxyType(
         "moge": Public(
             task="depth",
             source="hub:Ruicheng/moge-2-vits-normal",
-            files=(File("weights", "model.pt"),),
+            revision="26b477f41595707c5db6770294c0d1721e8ed4ed",
+            files=(
+                File(
+                    "weights",
+                    "model.pt",
+                    140_550_416,
+                    "79a16621928c2bf0ed04659218c55c01075e950507f40bb3332fb4c873d3e1dc",
+                ),
+            ),
             code="MIT",
             weights="MIT",
             about="metric depth, normals and field of view of any picture",

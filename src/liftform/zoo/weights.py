@@ -16,7 +16,7 @@ from ..errors import WeightsError
 from ..runtime import Runtime
 
 if TYPE_CHECKING:
-    import onnxruntime
+    from .engines import Session
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,22 @@ def verified_bytes(name: str) -> bytes:
     return data
 
 
+def session(name: str, runtime: Runtime | None = None) -> Session:
+    """A session of an embedded network on the CPU, by the runtime's engine; opened once in this process."""
+    runtime = runtime or Runtime()
+    return _session(name, Runtime(threads=runtime.threads, engine=runtime.engine, precision=runtime.precision))
+
+
 @functools.cache
-def session(name: str, threads: int = 0) -> onnxruntime.InferenceSession:
-    """An onnxruntime CPU session of an embedded network, opened once in this process."""
-    import onnxruntime
+def _session(name: str, runtime: Runtime) -> Session:
+    from .engines import opened
 
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads
-    settings.log_severity_level = 3
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(verified_bytes(name), settings, providers=["CPUExecutionProvider"])
+    return opened(verified_bytes(name), runtime)
 
 
-def metadata(name: str, threads: int = 0) -> dict[str, Any]:
+def metadata(name: str, runtime: Runtime | None = None) -> dict[str, Any]:
     """The network's own settings, stored as strings in the ONNX file's metadata."""
-    return dict(session(name, threads).get_modelmeta().custom_metadata_map)
+    return dict(session(name, runtime).get_modelmeta().custom_metadata_map)
 
 
 def files(name: str, runtime: Runtime | None = None) -> dict[str, Path]:

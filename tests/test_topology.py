@@ -15,7 +15,7 @@ from synthetic import as_mesh, box, flipped, grid_torus, joined, moebius, sphere
 
 from liftform.errors import InputError
 from liftform.topology import (
-    _overlapping_boxes,
+    _Boxes,
     components,
     degenerate,
     health,
@@ -174,9 +174,13 @@ def test_tree_finds_every_pair_of_boxes(count, seed):
     corners = rng.random((count, 1, 3)) + rng.normal(size=(count, 3, 3)) * rng.choice([0.01, 0.1, 1], (count, 1, 1))
     low, high = corners.min(1), corners.max(1)
     want = {(i, j) for i, j in combinations(range(count), 2) if (low[i] <= high[j]).all() and (low[j] <= high[i]).all()}
-    got = [tuple(sorted(pair)) for pair in zip(*_overlapping_boxes(corners, 10**6), strict=True)]
-    assert len(got) == len(set(got))
-    assert set(got) == want
+    among = rng.random(count) < 0.2
+    some = {pair for pair in want if among[list(pair)].any()}
+    for marks, expected in ((None, want), (among, some)):
+        portions = list(_Boxes.of(corners, marks).overlapping(portion=50))
+        got = [tuple(sorted(pair)) for portion in portions for pair in zip(*portion, strict=True)]
+        assert len(got) == len(set(got))
+        assert set(got) == expected
 
 
 @settings(max_examples=50, deadline=None)

@@ -5,6 +5,7 @@ Vertices doubled for UV seams are no defect: everything here looks at the mesh a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ INTERSECTION_FACE_LIMIT = 100_000
 #: A face is degenerate when its doubled area is at most this share of its longest edge squared.
 DEGENERATE_RATIO = 1e-6
 
-_MAX_PAIRS = 6_000_000
+#: Self-intersections are given up where more boxes than this overlap, and more than so many for each face.
+_MAX_PAIRS, _MAX_PAIRS_A_FACE = 6_000_000, 24
 _FLOAT32_ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
@@ -99,7 +101,7 @@ def health(mesh: Mesh, intersection_limit: int = INTERSECTION_FACE_LIMIT) -> Hea
         nonmanifold_vertices=bowties,
         components=len(volumes),
         degenerate_faces=int(degenerate(positions, faces).sum()),
-        duplicate_faces=len(faces) - len(np.unique(np.sort(faces, axis=1), axis=0)),
+        duplicate_faces=_duplicates(faces),
         self_intersecting=crossings,
         euler=euler,
         genus=(2 * len(volumes) - euler) // 2 if manifold else None,
@@ -164,32 +166,48 @@ def degenerate(positions: Floats, faces: Ints) -> Bools:
     return flat
 
 
-def self_intersections(positions: Floats, faces: Ints, max_pairs: int = _MAX_PAIRS) -> Ints | None:
+def self_intersections(
+    positions: Floats, faces: Ints, max_pairs: int | None = None, among: Bools | None = None
+) -> Ints | None:
     """Pairs of sound faces (N, 2), lower first, that share no corner and cut each other deeper than float32 rounding.
 
-    Broad phase: a tree of boxes over the faces in Morton order, walked against itself level by level. Narrow phase:
-    the separating axis test (Gottschalk, Lin, Manocha 1996; Ericson 2005, 5.2.1), coplanar overlap included.
-    Returns None when more than ``max_pairs`` boxes overlap at once.
+    Broad phase: a tree of boxes over the faces in Morton order, walked against itself, a bounded number of pairs at a
+    time. Narrow phase: the separating axis test (Gottschalk, Lin, Manocha 1996; Ericson 2005, 5.2.1), coplanar overlap
+    included. among (F,): only pairs with at least one of these faces. Returns None when more than ``max_pairs`` boxes
+    overlap (default: 6 million, or 24 a face where that is more).
     """
     sound = np.flatnonzero(~degenerate(positions, faces))
-    if len(sound) < 2:
-        return np.zeros((0, 2), np.int64)
-    faces = faces[sound]
-    corners = np.asarray(positions, np.float64)[faces]
-    depth = _FLOAT32_ROUNDING * float(np.abs(corners).max())
-    pairs = _overlapping_boxes(corners, max_pairs)
-    if pairs is None:
-        return None
-    i, j = pairs
-    apart = ~(faces[i][:, :, None] == faces[j][:, None, :]).any((1, 2))
+    none = np.zeros((0, 2), np.int64)
+    if len(sound) < 2 or (among is not None and not among[sound].any()):
+        return none
+    positions, faces = np.asarray(positions), faces[sound]
+    depth = _FLOAT32_ROUNDING * float(np.abs(positions[faces]).max())
+    tree = _Boxes.of(positions[faces], None if among is None else among[sound])
+    left, found = max(_MAX_PAIRS, _MAX_PAIRS_A_FACE * len(faces)) if max_pairs is None else max_pairs, [none]
+    for i, j in tree.overlapping():
+        left -= len(i)
+        if left < 0:
+            return None
+        found.append(np.sort(sound[_cutting(positions, faces, i, j, depth)], axis=1))
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort(pairs.T[::-1])]
+
+
+def _cutting(positions: Floats, faces: Ints, i: Ints, j: Ints, depth: float) -> Ints:
+    """Those of the pairs i, j that share no corner and cut each other (N, 2)."""
+    one, two = faces.take(i, axis=0), faces.take(j, axis=0)
+    joined = np.zeros(len(i), bool)
+    for p in range(3):
+        for q in range(3):
+            joined |= one[:, p] == two[:, q]
+    apart = np.flatnonzero(~joined)
     i, j = i[apart], j[apart]
+    p, q = (np.asarray(positions[faces[k]], np.float64) for k in (i, j))
     for _ in range(2):
-        i, j = j, i
-        keep = _meets_plane(corners, i, j, depth)
-        i, j = i[keep], j[keep]
-    cut = _triangles_cut(corners[i], corners[j], depth)
-    found = np.sort(sound[np.stack([i[cut], j[cut]], axis=1)], axis=1)
-    return found[np.lexsort(found.T[::-1])]
+        keep = np.flatnonzero(_meets_plane(p, q, depth))
+        i, j, p, q = j[keep], i[keep], q[keep], p[keep]
+    cut = _triangles_cut(p, q, depth)
+    return np.stack([i[cut], j[cut]], axis=1)
 
 
 @dataclass(frozen=True)
@@ -251,6 +269,14 @@ def _doubled_areas(positions: Floats, faces: Ints) -> NDArray[np.float64]:
     return doubled
 
 
+def _duplicates(faces: Ints) -> int:
+    """How many faces lie on the same three positions as an earlier one."""
+    a, b, c = np.sort(faces.astype(np.int64), axis=1).T
+    order = np.lexsort((c, a * (int(c.max()) + 1) + b))
+    x, y, z = a[order], b[order], c[order]
+    return int(((x[1:] == x[:-1]) & (y[1:] == y[:-1]) & (z[1:] == z[:-1])).sum())
+
+
 def _crossings(positions: Floats, faces: Ints, limit: int) -> tuple[int | None, str]:
     """Number of self-intersecting pairs, or None and the reason."""
     if len(faces) > limit:
@@ -276,50 +302,79 @@ def _morton_order(points: Floats) -> Ints:
     return np.argsort(q[:, 0] | (q[:, 1] << np.uint64(1)) | (q[:, 2] << np.uint64(2)), kind="stable")
 
 
-def _overlapping_boxes(corners: Floats, max_pairs: int) -> tuple[Ints, Ints] | None:
-    """All pairs of triangles (N, 3, 3) whose axis-aligned boxes overlap, or None when there are too many."""
-    order = _morton_order(corners.mean(1))
-    boxes = np.concatenate([corners.min(1), -corners.max(1)], axis=1)[order]
-    levels = [boxes]
-    while len(boxes) > 1:
-        if len(boxes) % 2:
-            boxes = np.concatenate([boxes, np.full((1, 6), np.inf)])
-        boxes = np.minimum(boxes[0::2], boxes[1::2])
-        levels.append(boxes)
-    a: Ints = np.zeros(1, np.int64)
-    b = a
-    for boxes in levels[-2::-1]:
+@dataclass(frozen=True)
+class _Boxes:
+    """A tree of axis-aligned boxes over triangles in Morton order.
+
+    order (N,): triangle of each leaf. levels: from the leaves to the root, boxes (6, M) as three lowest and three highest
+    coordinates, two neighbours of a level under one box of the next. wanted: of each level, which boxes hold a triangle
+    that one asks about; None: all.
+    """
+
+    order: Ints
+    levels: list[Floats]
+    wanted: list[Bools] | None
+
+    @classmethod
+    def of(cls, corners: Floats, among: Bools | None) -> _Boxes:
+        """The tree over triangles (N, 3, 3)."""
+        order = _morton_order(corners.mean(1))
+        low, high = corners.min(1)[order], corners.max(1)[order]
+        levels = [np.ascontiguousarray(np.concatenate([low, -high], axis=1).T)]
+        marks = None if among is None else [among[order]]
+        while levels[-1].shape[1] > 1:
+            last = levels[-1]
+            if last.shape[1] % 2:
+                last = np.concatenate([last, np.full((6, 1), np.inf, last.dtype)], axis=1)
+            levels.append(np.minimum(last[:, 0::2], last[:, 1::2]))
+            if marks is not None:
+                mark = np.append(marks[-1], False) if len(marks[-1]) % 2 else marks[-1]
+                marks.append(mark[0::2] | mark[1::2])
+        for level in levels:
+            np.negative(level[3:], out=level[3:])
+        return cls(order, levels, marks)
+
+    def overlapping(self, portion: int = 400_000) -> Iterator[tuple[Ints, Ints]]:
+        """All pairs of triangles (with a wanted one) whose boxes overlap; about so many pairs are held at once."""
+        root: Ints = np.zeros(1, np.int64)
+        waiting = [(len(self.levels) - 1, root, root)]
+        while waiting:
+            depth, a, b = waiting.pop()
+            while depth and len(a):
+                if len(a) > portion:
+                    half = len(a) // 2
+                    waiting.append((depth, a[half:], b[half:]))
+                    a, b = a[:half], b[:half]
+                depth -= 1
+                a, b = self._children(depth, a, b)
+            apart = np.flatnonzero(a != b)
+            yield self.order[a[apart]], self.order[b[apart]]
+
+    def _children(self, depth: int, a: Ints, b: Ints) -> tuple[Ints, Ints]:
+        """The pairs under pairs a, b of the level above ``depth`` that overlap; tested an axis at a time."""
         inner = a == b
         same, left, right = a[inner] * 2, a[~inner] * 2, b[~inner] * 2
         a = np.concatenate([same, same, same + 1, left, left, left + 1, left + 1])
         b = np.concatenate([same, same + 1, same + 1, right, right + 1, right, right + 1])
-        if len(a) > 4 * max_pairs:
-            return None
-        a, b = _box_overlap(boxes, a, b)
-        if len(a) > max_pairs:
-            return None
-    apart = a != b
-    return order[a[apart]], order[b[apart]]
-
-
-def _box_overlap(boxes: Floats, a: Ints, b: Ints) -> tuple[Ints, Ints]:
-    """Of the pairs a, b those whose boxes (rows: low, -high) overlap; tested an axis at a time."""
-    exists = b < len(boxes)  # a <= b always
-    a, b = a[exists], b[exists]
-    for axis in range(3):
-        low, high = boxes[:, axis], -boxes[:, axis + 3]
-        keep = (low[a] <= high[b]) & (low[b] <= high[a])
+        boxes = self.levels[depth]
+        keep = b < boxes.shape[1]  # a <= b always
+        if self.wanted is not None:
+            mark = self.wanted[depth]
+            keep &= mark.take(a, mode="clip") | mark.take(b, mode="clip")
         a, b = a[keep], b[keep]
-    return a, b
+        for axis in range(3):
+            low, high = boxes[axis], boxes[axis + 3]
+            both = np.flatnonzero((low.take(a) <= high.take(b)) & (low.take(b) <= high.take(a)))
+            a, b = a.take(both), b.take(both)
+        return a, b
 
 
-def _meets_plane(corners: Floats, i: Ints, j: Ints, depth: float) -> Bools:
-    """Whether triangle j reaches both sides of triangle i's plane, or lies in it."""
-    origin = corners[:, 0]
-    normal = np.cross(corners[:, 1] - origin, corners[:, 2] - origin)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
-    offset = np.einsum("ij,ij->i", normal, origin)
-    heights = np.einsum("nkj,nj->nk", corners[j], normal[i]) - offset[i, None]
+def _meets_plane(p: Floats, q: Floats, depth: float) -> Bools:
+    """Whether triangles q (N, 3, 3) reach both sides of the planes of triangles p, or lie in them."""
+    origin = p[:, 0]
+    normal = np.cross(p[:, 1] - origin, p[:, 2] - origin)
+    normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-300)[:, None]
+    heights = np.einsum("nkj,nj->nk", q, normal) - np.einsum("ij,ij->i", normal, origin)[:, None]
     low, high = heights.min(1), heights.max(1)
     keep: Bools = ((low < -depth) & (high > depth)) | (np.maximum(-low, high) <= depth)
     return keep

@@ -49,6 +49,18 @@ def torch_dtype(runtime: Runtime) -> torch.dtype:
 
 
 @contextmanager
+def torch_threads(runtime: Runtime) -> Iterator[None]:
+    """As many threads of torch as ``runtime`` says, and afterwards as many as before."""
+    torch = need("torch", "torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(runtime.threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def within_memory(what: str, remedy: str) -> Iterator[None]:
     """Raise ReconstructionError instead of an out-of-memory error of Python or torch; ``remedy`` says what to try."""
     try:

@@ -42,7 +42,6 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "exp": torch.exp,
     "sigmoid": torch.sigmoid,
     "softplus": F.softplus,
-    "tanh": torch.tanh,
     "none": lambda x: x,
 }
 #: What gives a level of the activated density.
@@ -100,17 +99,15 @@ class Config:
 
         Raises WeightsError for a layout that this network does not have.
         """
-        tables = _resolved(tables)
         values: dict[str, Any] = {}
-        for section, table in tables.items():
+        for section, table in _resolved(tables).items():
             for key, value in table.items() if isinstance(table, Mapping) else [("", table)]:
                 path = f"{section}.{key}".rstrip(".")
                 if path in _NAMES:
                     values[_NAMES[path]] = value
                 elif value != _FIXED.get(path, value):
                     raise WeightsError(f"this configuration is not of TripoSR: {path} is {value!r}", "check the file")
-        names = {field.name for field in fields(VitConfig)}
-        values["vit"] = VitConfig(**{k: v for k, v in (vit or {}).items() if k in names})
+        values["vit"] = VitConfig(**{f.name: vit[f.name] for f in fields(VitConfig) if vit and f.name in vit})
         config = cls(**values)
         config._check()
         return config
@@ -159,8 +156,6 @@ _NAMES = {
 _FIXED = {
     "backbone_cls": "tsr.models.transformer.transformer_1d.Transformer1D",
     "backbone.activation_fn": "geglu",
-    "backbone.norm_type": "layer_norm",
-    "backbone.norm_elementwise_affine": True,
     "backbone.only_cross_attention": False,
     "backbone.double_self_attention": False,
 }

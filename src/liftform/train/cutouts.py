@@ -19,7 +19,8 @@ from PIL import Image, ImageFilter
 
 from ..camera import Camera
 from ..conventions import to_uint8
-from . import render, textures
+from ..errors import LiftformError
+from . import meshes, procedural, render, textures
 from .corpus import KITS, read_manifest
 
 ByteImage = NDArray[np.uint8]
@@ -65,11 +66,14 @@ def write_shard(path: Path, images: Iterator[tuple[ByteImage, dict[str, Any]]]) 
     return len(rows)
 
 
-def corpus(manifest: Path) -> list[dict[str, Any]]:
-    """Rows of the train split, each with the glb's full path and ``held``: a fixed 6 % of families for validation."""
+def corpus(manifest: Path, invented: int = 0) -> list[dict[str, Any]]:
+    """Rows of the train split, each with the glb's full path and ``held``: a fixed 6 % of families for validation.
+
+    invented: how many procedural objects come with them.
+    """
     import zlib
 
-    rows = read_manifest(manifest)
+    rows = read_manifest(manifest) + procedural.rows(invented)
     for row in rows:
         row["held"] = zlib.crc32(row["family"].encode()) % 100 < 6
     return rows
@@ -80,8 +84,8 @@ def render_objects(rows: Sequence[dict[str, Any]], size: int, seed: int) -> Iter
     machine = render.rasteriser()
     for row in rows:
         try:
-            surface, mesh = render.surface_from_glb(row["file"])
-        except (ValueError, OSError, KeyError, IndexError, AttributeError):
+            surface, mesh = meshes.surface_of(row)
+        except (LiftformError, ValueError, OSError, KeyError, IndexError, AttributeError):
             continue
         for view in range(row["views"]):
             rng = np.random.default_rng([seed, view, *row["id"].encode()])
@@ -181,13 +185,16 @@ def _blob(size: int, rng: Rng) -> ByteImage | None:
 
 
 def plan(rows: Sequence[dict[str, Any]], views: int, kit_views: int, family_cap: int) -> list[dict[str, Any]]:
-    """Rows with ``views`` set: ``kit_views`` for flat-coloured kits, at most ``family_cap`` objects of a family."""
+    """Rows with ``views`` set: ``kit_views`` for flat-coloured kits and procedural objects, else ``views``.
+
+    At most ``family_cap`` objects of a family are kept.
+    """
     seen: dict[str, int] = {}
     out = []
     for row in rows:
         seen[row["family"]] = seen.get(row["family"], 0) + 1
         if seen[row["family"]] <= family_cap:
-            out.append({**row, "views": kit_views if row["source"] in KITS else views})
+            out.append({**row, "views": kit_views if row["source"] in KITS | {procedural.SOURCE} else views})
     return out
 
 

@@ -176,10 +176,9 @@ def shard(row: dict[str, Any], options: DataOptions) -> dict[str, Any]:
     global _RASTERISER
     _RASTERISER = _RASTERISER or render.rasteriser()
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(row["id"].encode()).digest()[:8], "little"))
-    made = row["source"] == procedural.SOURCE
-    surface, mesh = procedural.surface(row["seed"]) if made else meshes.surface_of(row)
+    surface, mesh = meshes.surface_of(row)
     _RASTERISER.load(surface)
-    count = options.kit_views if made or row["source"] in KITS else options.views
+    count = options.kit_views if row["source"] in KITS | {procedural.SOURCE} else options.views
     views = [view(_RASTERISER, surface, mesh, rng, options) for _ in range(count)]
     arrays = {key: np.stack([v[key] for v in views]) for key in views[0]}
     arrays["points"], arrays["distance"] = signed_points(mesh, rng, options)

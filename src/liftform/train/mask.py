@@ -28,6 +28,7 @@ class MaskData:
     """What the composites are made of, and how batches are drawn."""
 
     manifest: Path = option(Path("objects/manifest.jsonl"), "the corpus; only its train split is read")  # noqa: RUF009
+    procedural: int = option(0, "procedural objects beside those of the corpus", low=0)
     shards: Path = option(Path("out/mask_shards"), "folder of prepared cut-outs and backgrounds")  # noqa: RUF009
     render_size: int = option(256, "pixels of a rendered frame", low=32)
     views: int = option(3, "views of each object that is not from a kit", low=1)
@@ -87,7 +88,7 @@ def prepare(data: MaskData) -> None:
         cutouts.write_shard(data.shards / "panoramas_000", views)
     if data.rooms is not None and not (data.shards / "rooms_000.json").exists():
         cutouts.write_shard(data.shards / "rooms_000", panoramas.rooms(data.rooms, data.room_views))
-    rows = cutouts.plan(cutouts.corpus(data.manifest), data.views, data.kit_views, data.family_cap)
+    rows = cutouts.plan(cutouts.corpus(data.manifest, data.procedural), data.views, data.kit_views, data.family_cap)
     cutouts.prepare(rows, data.shards, data.render_size, data.seed, data.object_shards, data.workers)
     composed.write(open_bank(data.shards, held=False), data.shards, data.composed, data.composed_size, data.seed)
 

@@ -21,7 +21,7 @@ from ..conventions import srgb_to_linear
 from ..errors import InputError, UnreadableError
 from ..read_mesh import read_mesh
 from ..runtime import need
-from . import render
+from . import procedural, render
 from .corpus import Row
 
 MESHES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".step", ".stp")
@@ -34,8 +34,12 @@ _Y_UP = {"Y": np.eye(3), "Z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}
 def surface_of(row: Row) -> tuple[render.Surface, Any]:
     """The object of a manifest row as (Surface, trimesh mesh): centred, longest side 1, +Y up whatever ``up`` was.
 
+    A row of ``procedural.rows`` is built from its seed.
+
     Raises an InputError or ValueError for what cannot be read, has no extent, or has lost a texture.
     """
+    if row.get("source") == procedural.SOURCE:
+        return procedural.surface(row["seed"])
     path = Path(row["file"])
     check_textures(path)
     if path.suffix.lower() == ".glb" and row.get("up", "Y") == "Y":

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import liftform
+from liftform.finish import FixRecipe
 from liftform.pipeline import Recipe
 from liftform.zoo import registry
 
@@ -202,14 +203,14 @@ def test_weights_are_those_of_the_table():
 
 def test_recipes_page_lists_every_option():
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    for line in option_rows():
+    for line in [*option_rows(Recipe()), *option_rows(FixRecipe())]:
         assert line in page, f"docs/recipes.md lacks or misstates:\n{line}"
 
 
-def option_rows() -> list[str]:
-    """The rows of the page's table, from the options themselves."""
+def option_rows(recipe: Recipe | FixRecipe) -> list[str]:
+    """The rows of the page's table of a road, from the options themselves."""
     rows = []
-    for task, section in Recipe().sections.items():
+    for task, section in recipe.sections.items():
         for field in dataclasses.fields(section.options):
             word = field.metadata["keyword"]
             flag = f"`{word}`" if word else ""

@@ -14,7 +14,7 @@ from PIL import Image
 
 import liftform
 from liftform.errors import InputNotFoundError, OutputError, UsageError
-from liftform.pipeline import SCENE_STAGES, STAGES, Recipe, Road, keywords, make
+from liftform.pipeline import SCENE_STAGES, STAGES, WANTED_STAGES, Recipe, Road, keywords, make
 
 SOFA = Path(__file__).parents[1] / "examples" / "pictures" / "sofa.png"
 
@@ -28,7 +28,7 @@ def fake() -> Recipe:
 def test_make_walks_the_road_and_tells_of_it(picture, fake):
     events = []
     result = make(picture, fake, progress=lambda stage, fraction: events.append((stage, fraction)))
-    walked = [stage for stage in STAGES if stage not in SCENE_STAGES]
+    walked = [stage for stage in STAGES if stage not in SCENE_STAGES + WANTED_STAGES]
     assert list(dict.fromkeys(stage for stage, _ in events)) == walked
     assert {stage for stage, fraction in events if fraction == 1.0} == set(walked)
     assert set(result.report.seconds) == set(walked)
@@ -55,7 +55,7 @@ def test_stages_can_be_called_one_by_one(picture, fake):
     mesh = road.refine(dense, capture)
     assert dense.material is None
     assert mesh.material is not None
-    assert np.array_equal(road.report(mesh, capture).mesh.vertices, make(picture, fake).mesh.vertices)
+    assert np.array_equal(road.report(road.detail(mesh), capture).mesh.vertices, make(picture, fake).mesh.vertices)
 
 
 def test_options_reach_the_backend(picture, fake):

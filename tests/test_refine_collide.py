@@ -47,7 +47,7 @@ def _inside(mesh, point):
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "coacd", None)
-    assert collision(box(), CollideOptions(), Runtime())[0].metadata["collide"]["method"] == "hulls"
+    assert collision(box(), CollideOptions("auto"), Runtime())[0].metadata["collide"]["method"] == "hulls"
     with pytest.raises(MissingExtraError, match="collision"):
         collision(box(), CollideOptions(method="parts"), Runtime())
 

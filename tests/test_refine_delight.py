@@ -38,7 +38,7 @@ def unevenness(texture, truth, texels):
 
 def test_light_from_above_is_taken_out_in_part():
     mesh, truth, texels = painted(lambda n: 0.6 + 0.35 * n[:, 1])
-    out = delight(DelightOptions(), Runtime())(mesh)
+    out = delight(DelightOptions(0.7, material=True), Runtime())(mesh)
     before, after = (unevenness(m.material.base_color_texture, truth, texels) for m in (mesh, out))
     assert out.metadata["delight"]["applied"]
     assert after < 0.5 * before
@@ -48,7 +48,7 @@ def test_light_from_above_is_taken_out_in_part():
 
 def test_even_light_leaves_the_texture_alone():
     mesh, _, _ = painted(lambda n: np.full(len(n), 0.8))
-    out = delight(DelightOptions(), Runtime())(mesh)
+    out = delight(DelightOptions(0.7, material=True), Runtime())(mesh)
     difference = out.material.base_color_texture.astype(int) - mesh.material.base_color_texture
     assert np.abs(difference).max() <= 6
     assert out.metadata["delight"]["guess"]["metallic"] == 0.0
@@ -56,7 +56,7 @@ def test_even_light_leaves_the_texture_alone():
 
 def test_sides_of_different_paint_are_not_taken_for_light():
     mesh = textured_box()
-    out = delight(DelightOptions(material=False), Runtime())(mesh)
+    out = delight(DelightOptions(strength=0.7), Runtime())(mesh)
     ratio = out.material.base_color_texture.astype(float) / np.maximum(mesh.material.base_color_texture, 1)
     assert ratio[mesh.material.base_color_texture > 60].min() > 0.75
     assert out.material.roughness == mesh.material.roughness
@@ -75,6 +75,6 @@ def test_the_light_is_found_again():
 
 def test_a_mesh_without_texture_comes_back():
     mesh = sphere()
-    out = delight(DelightOptions(), Runtime())(mesh)
+    out = delight(DelightOptions(0.7, material=True), Runtime())(mesh)
     assert out.material is None
     assert not out.metadata["delight"]["applied"]

@@ -78,7 +78,7 @@ def test_regularity_of_a_torus():
 @pytest.mark.parametrize("kind", ["dominant", "pure"])
 def test_quads_over_a_symmetric_body(kind):
     source = marched(both(brick((0.4, 0.2, 0.3)), ball(0.28, (0, 0.15, 0))), 40)
-    out = retopo(RetopoOptions(faces=1600, kind=kind), Runtime())(source).validate()
+    out = retopo(RetopoOptions(kind, faces=1600), Runtime())(source).validate()
     facts, found = out.metadata["retopo"], health(out)
     assert (found.manifold, found.outward, found.self_intersecting) == (True, True, 0)
     assert facts["quads"] >= (1.0 if kind == "pure" else 0.95)
@@ -98,7 +98,7 @@ def test_an_open_sheet_stays_open():
     at = np.arange((n + 1) ** 2).reshape(n + 1, n + 1)
     a, b, c, d = (k.ravel() for k in (at[:-1, :-1], at[1:, :-1], at[1:, 1:], at[:-1, 1:]))
     sheet = as_mesh(np.stack([x, y, 0.1 * np.sin(4 * x)], 1), np.r_[np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    out = retopo(RetopoOptions(faces=200), Runtime())(sheet)
+    out = retopo(RetopoOptions("dominant", faces=200), Runtime())(sheet)
     assert out.metadata["retopo"]["quads"] == 1.0
     assert health(out).components == 1
     assert health(out).boundary_edges > 0
@@ -108,7 +108,7 @@ def test_an_open_sheet_stays_open():
 def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyinstantmeshes", None)
     with pytest.raises(MissingExtraError, match=r"liftform\[quads\]"):
-        retopo(RetopoOptions(), Runtime())
+        retopo(RetopoOptions("pure"), Runtime())
 
 
 def test_polygons_become_a_mesh_with_quads_first():

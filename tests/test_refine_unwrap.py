@@ -13,9 +13,11 @@ from liftform.assets import Mesh
 from liftform.errors import ReconstructionError
 from liftform.refine import surface
 from liftform.refine.clean import CleanOptions, clean
+from liftform.refine.polygons import paired, subdivided
 from liftform.refine.raster import rasterize
 from liftform.refine.simplify import SimplifyOptions, simplify
 from liftform.refine.unwrap import UnwrapOptions, unwrap
+from liftform.report.layout import layout
 from liftform.runtime import Runtime
 from liftform.topology import health
 
@@ -151,3 +153,12 @@ def test_any_solid_can_be_unwrapped(shape) -> None:
         return
     # overlaps are looked for on a raster a little coarser than this one: a texel may slip through
     assert_well_unwrapped(before, unwrapped(before), shared=4)
+
+
+def test_charts_never_cut_a_quad():
+    mesh = solid(SHAPES["jug"], faces=1500)
+    quads = subdivided(paired(mesh.vertices.astype(float), mesh.faces.astype(np.int64))).mesh()
+    out = unwrap(UnwrapOptions(), Runtime())(quads).validate()  # which looks at the diagonals
+    assert 2 * out.quads == len(out.faces)
+    assert out.metadata["unwrap"]["charts"] > 4
+    assert layout(out).overlap < 0.01

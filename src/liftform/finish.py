@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .assets import Mesh, Model
-from .errors import OutputError
+from .errors import OutputError, UsageError
 from .road import Recipe, Stages
 from .runtime import Progress, silent
 from .zoo import registry
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 STAGES = ("read", *(task for task in registry.tasks("fix") if task != "export"), "report")
 #: How far a remade surface may move while it is reduced, as a share of the diagonal.
 _REMADE_ERROR = 0.0005
+#: A mesh of so many faces that is left with less than this share of them has lost detail worth a map.
+_MANY, _HARD = 10_000, 0.25
+#: Texture coordinates of which more than this share lies under two faces hold no maps of detail.
+_SHARED = 0.01
 
 
 def fix(
@@ -42,9 +46,9 @@ def fix(
     """
     road = Road.of(recipe, progress, options)
     before = road.read(source)
-    mesh = road.mend(before)
-    mesh = road.shape(mesh)
-    mesh = road.dress(mesh, before)
+    mended = road.mend(before)
+    mesh = road.shape(mended)
+    mesh = road.dress(mesh, mended, before)
     mesh = road.place(mesh)
     return road.report(road.detail(mesh), before)
 
@@ -73,16 +77,21 @@ class Fixed:
         """The finest mesh of the model."""
         return self.model.mesh
 
+    @property
+    def done(self) -> dict[str, Any]:
+        """What each stage that was walked notes of its work, see ``report.done``."""
+        from .report.done import done
+
+        walked = {*self.seconds, *(("scale",) if "resize" in self.seconds else ())}
+        return {task: facts for task, facts in done(self.model).items() if task in walked}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain, JSON-ready facts: measures before and after, verdicts, what each stage did."""
-        done = {
-            task: self.mesh.metadata[task] for task in (*registry.tasks("fix"), "scale") if task in self.mesh.metadata
-        }
         return {
             "before": self.measures_before.to_dict(),
             "after": self.measures.to_dict(),
             "fitness": [verdict.to_dict() for verdict in self.fitness],
-            "done": done,
+            "done": self.done,
             "seconds": {**self.seconds, "total": sum(self.seconds.values())},
             "recipe": self.recipe.to_tables(),
             "recipe_digest": self.recipe.digest,
@@ -142,6 +151,11 @@ class Road(Stages):
 
     RECIPE: ClassVar[type[Recipe]] = FixRecipe
 
+    def _refuse(self) -> None:
+        super()._refuse()
+        if self._wanted("retopo") and self._fewer():
+            raise UsageError("quads and fewer triangles are two ways", "say --quads --quad-count N, without --faces")
+
     def read(self, source: str | Path | Mesh) -> Mesh:
         """The mesh as it is, all materials kept."""
         from .read_mesh import read_mesh
@@ -152,15 +166,16 @@ class Road(Stages):
 
     def mend(self, mesh: Mesh) -> Mesh:
         """A valid mesh; first, where that was asked for, one with the sides that were missing."""
-        if self._settings("complete")[0].wanted:
-            mesh = self._stage("complete", mesh)
-        mended: Mesh = self._stage("repair", mesh)
+        mended: Mesh = self._stage("repair", self._if_wanted("complete", mesh))
         return mended
 
     def shape(self, mesh: Mesh) -> Mesh:
-        """Fewer faces where that was asked for, or where the whole was remade, on a fine grid."""
+        """A surface of quads or of fewer faces where that was asked for; of fewer too where the whole was remade, on a
+        fine grid."""
+        if self._wanted("retopo"):
+            return self._if_wanted("retopo", mesh)
         options, runtime = self._settings("reduce")
-        if options.faces is None and options.error is None:
+        if not self._fewer():
             if mesh.metadata.get("repair", {}).get("road") != "solid":
                 return mesh
             options = replace(options, error=_REMADE_ERROR)
@@ -168,14 +183,51 @@ class Road(Stages):
         reduced: Mesh = self._run("reduce", stage, mesh)
         return reduced
 
-    def dress(self, mesh: Mesh, before: Mesh) -> Mesh:
-        """A mesh that was remade gets texture coordinates and takes over the looks of the one that came."""
-        if mesh.uv is not None or not (before.all_materials or before.colors is not None):
+    def _fewer(self) -> bool:
+        """Whether fewer faces are asked for."""
+        options = self._settings("reduce")[0]
+        return options.faces is not None or options.error is not None
+
+    def dress(self, mesh: Mesh, mended: Mesh, before: Mesh) -> Mesh:
+        """What lost its looks takes them over from the mesh it was made of, new textures and all; maps of the detail
+        that is gone from the shape, where asked for or much is gone; less of the light, where asked for."""
+        source = mended if _has_looks(mended) or not _has_looks(before) else before
+        if _has_looks(mesh) or not (_has_looks(source) or self._detailed(mesh)):
+            dressed = self._detail_added(mesh, source) if self._detailed(mesh) else mesh
+        else:
+            textured = any(material.textures for material in source.all_materials)
+            opened = self._stage("unwrap", mesh) if textured or self._detailed(mesh) else mesh
+            dressed = self._transferred(opened, source)
+        return self._if_wanted("delight", dressed)
+
+    def _detailed(self, mesh: Mesh) -> bool:
+        """Whether maps of the detail are asked for or, without a word, much of it is gone."""
+        options = self._settings("transfer")[0]
+        asked = (options.normal, options.occlusion)
+        if any(asked) or asked == (False, False):
+            return any(asked)
+        if "reduce" not in self.times:
+            return "retopo" in self.times
+        counts = mesh.metadata["reduce"]
+        return bool(counts["faces_before"] >= _MANY and counts["faces"] < _HARD * counts["faces_before"])
+
+    def _detail_added(self, mesh: Mesh, source: Mesh) -> Mesh:
+        """Maps of the source's detail beside the textures that are there; where the texture coordinates cannot hold
+        them, all is laid out and carried over anew if the maps were asked for."""
+        if mesh.material is not None and _holds_maps(mesh):
+            made = self._transferred(mesh, source)
+            assert made.material is not None
+            maps = {name: getattr(made.material, name) for name in ("normal_texture", "occlusion_texture")}
+            new = {name: texture for name, texture in maps.items() if texture is not None}
+            return made.with_(material=replace(mesh.material, **new))
+        options = self._settings("transfer")[0]
+        if not (options.normal or options.occlusion):
             return mesh
-        textured = any(material.textures for material in before.all_materials)
-        opened = self._stage("unwrap", mesh) if textured else mesh
+        return self._transferred(self._stage("unwrap", mesh), source)
+
+    def _transferred(self, mesh: Mesh, source: Mesh) -> Mesh:
         stage = registry.factory("transfer", self._name("transfer"))
-        dressed: Mesh = self._run("transfer", stage, opened, before, *self._settings("transfer"))
+        dressed: Mesh = self._run("transfer", stage, mesh, source, *self._settings("transfer"))
         return dressed
 
     def place(self, mesh: Mesh) -> Mesh:
@@ -183,10 +235,6 @@ class Road(Stages):
         posed = self._stage("pose", mesh)
         placed: Mesh = self._stage("resize", posed)
         return placed
-
-    def detail(self, mesh: Mesh) -> Model:
-        """The mesh with the coarser levels that were asked for."""
-        return Model(mesh, self._stage("lods", mesh))
 
     def report(self, model: Model, before: Mesh) -> Fixed:
         """Measure the mesh as it came and as it is, and judge it."""
@@ -197,6 +245,19 @@ class Road(Stages):
         recipe = self.recipe
         assert isinstance(recipe, FixRecipe)
         return Fixed(model, before, now, was, judge(now), recipe, self.times)
+
+
+def _has_looks(mesh: Mesh) -> bool:
+    """Whether there is anything that says what the surface looks like."""
+    return mesh.uv is not None or bool(mesh.all_materials) or mesh.colors is not None
+
+
+def _holds_maps(mesh: Mesh) -> bool:
+    """Whether every face has a place of its own on the texture."""
+    from .report.layout import layout
+
+    found = layout(mesh)
+    return found is not None and found.overlap <= _SHARED and found.outside == 0
 
 
 def spare_the_input(source: Path, target: Path) -> None:

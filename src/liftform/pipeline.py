@@ -10,22 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .capture import Capture
-from .errors import OutputError
+from .errors import OutputError, UsageError
 from .road import Recipe, Section, Stages, keywords
 from .runtime import Progress, silent
 from .zoo import registry
 
 if TYPE_CHECKING:
-    from .assets import Mesh, PointCloud
+    from .assets import Mesh, Model, PointCloud
     from .report import Report
 
-__all__ = ["OBJECT_STAGES", "SCENE_STAGES", "STAGES", "Recipe", "Result", "Road", "Section", "keywords", "make"]
+__all__ = [
+    "OBJECT_STAGES",
+    "SCENE_STAGES",
+    "STAGES",
+    "WANTED_STAGES",
+    "Recipe",
+    "Result",
+    "Road",
+    "Section",
+    "keywords",
+    "make",
+]
 
 #: The stages that report a time and progress, in order.
 STAGES = (*(task for task in registry.tasks("make") if task not in ("subject", "export")), "report")
 #: Those that only a scene takes, and those that it leaves out; an object whose mask leaves doubt takes "depth" too.
 SCENE_STAGES = ("depth", "relief")
 OBJECT_STAGES = ("object", "clean", "simplify", "unwrap", "bake", "trust")
+#: Those that are taken only where they are asked for.
+WANTED_STAGES = ("retopo", "delight", "lods", "collide")
 
 
 def make(
@@ -46,17 +59,22 @@ def make(
     capture = road.understand(capture)
     dense = road.reconstruct(capture)
     mesh = road.refine(dense, capture)
-    return road.report(mesh, capture)
+    return road.report(road.detail(mesh), capture)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What ``make`` gives: the finished mesh (world frame), what was learned of the picture, and the report."""
+    """What ``make`` gives: the model (world frame), what was learned of the picture, and the report."""
 
-    mesh: Mesh
+    model: Model
     capture: Capture
     report: Report
     recipe: Recipe
+
+    @property
+    def mesh(self) -> Mesh:
+        """The finished mesh, the finest of the model."""
+        return self.model.mesh
 
     def points(self) -> PointCloud:
         """What a scene's picture showed, a coloured point for every pixel of its depth, in the frame of the mesh.
@@ -92,7 +110,7 @@ class Result:
 
         path = check_target(path)
         encoded = registry.factory("export", self.recipe.sections["export"].backend)
-        asset = self.points() if points else self.mesh
+        asset = self.points() if points else self.model
         files: dict[Path, bytes] = encoded(asset, path, self.recipe.sections["export"].options)
         size = sum(map(len, files.values()))
         if preview:
@@ -156,22 +174,29 @@ class Road(Stages):
         from .refine.yardstick import measured
 
         if capture.photo.is_scene:
-            placed: Mesh = self._stage("scale", measured(dense, capture.photo))
+            if self._wanted("retopo"):
+                raise UsageError("quads are for objects", "leave out --quads, or say --as object")
+            placed: Mesh = self._stage("scale", measured(self._if_wanted("delight", dense), capture.photo))
             return placed
         dense = self._stage("clean", dense)
-        mesh = self._stage("unwrap", self._stage("simplify", dense))
-        for task in ("bake", "trust"):
-            stage = registry.factory(task, self._name(task))
-            mesh = self._run(task, stage, mesh, dense, capture, *self._settings(task))
+        mesh = self._stage("unwrap", self._stage("retopo" if self._wanted("retopo") else "simplify", dense))
+        mesh = self._if_wanted("delight", self._looked_up("bake", mesh, dense, capture))
+        mesh = self._looked_up("trust", mesh, dense, capture)
         finished: Mesh = self._stage("scale", measured(mesh, capture.photo))
         return finished
 
-    def report(self, mesh: Mesh, capture: Capture) -> Result:
+    def _looked_up(self, task: str, mesh: Mesh, dense: Mesh, capture: Capture) -> Mesh:
+        """A stage that needs more than the mesh: what it was before it was reduced, and the picture."""
+        stage = registry.factory(task, self._name(task))
+        changed: Mesh = self._run(task, stage, mesh, dense, capture, *self._settings(task))
+        return changed
+
+    def report(self, model: Model, capture: Capture) -> Result:
         """Check the mesh and gather what was decided, seen and invented."""
         from .report import report
 
-        facts = self._run("report", report, mesh, capture, self.times, self.recipe.digest)
-        return Result(mesh, capture, facts, self.recipe)
+        facts = self._run("report", report, model, capture, self.times, self.recipe.digest)
+        return Result(model, capture, facts, self.recipe)
 
     def _marked(self) -> bool:
         """Whether the recipe names a mask or a pixel on the object."""

@@ -29,12 +29,14 @@ def option(
     low: float | None = None,
     high: float | None = None,
     length: bool = False,
+    bare: Any = None,
 ) -> Any:
     """A dataclass field with a help line, a flat ``keyword`` (the ``--flag`` without dashes) and an allowed range.
 
-    length: a number in metres that may also be written with its unit, "45cm" or "1ft6in".
+    length: a number in metres that may also be written with its unit, "45cm" or "1ft6in". bare: what the flag means
+    where it stands alone, and ``true`` in Python and TOML; ``false`` is then the default.
     """
-    known = {"help": help, "keyword": keyword, "low": low, "high": high, "length": length}
+    known = {"help": help, "keyword": keyword, "low": low, "high": high, "length": length, "bare": bare}
     return dataclasses.field(default=default, metadata=known)
 
 
@@ -94,6 +96,8 @@ def _converted(value: Any, hint: Any, field: dataclasses.Field[Any], where: str)
     """``value`` as the field's type: int for float, list for tuple, str for Path, text for length; else UsageError."""
     if field.metadata.get("length") and isinstance(value, str):
         value = _metres(value, where)
+    if isinstance(value, bool) and field.metadata.get("bare") is not None:
+        value = field.metadata["bare"] if value else field.default
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union  # with a Literal, the latter
     allowed = typing.get_args(hint) if union else (hint,)
     for kind in allowed:

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar
 
 from .errors import UsageError
 from .recipe import build, read_toml, suggest
 from .runtime import Progress, Runtime
 from .zoo import registry
+
+if TYPE_CHECKING:
+    from .assets import Mesh, Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,12 +128,35 @@ class Stages:
         """The stages of a recipe (or its file, or the default one) changed by flat options."""
         base = recipe if isinstance(recipe, Recipe) else cls.RECIPE.from_toml(recipe) if recipe else cls.RECIPE()
         final = base.with_options(**options)
-        return cls(final, Runtime(final.seed, final.threads, progress))
+        road = cls(final, Runtime(final.seed, final.threads, progress))
+        road._refuse()
+        return road
+
+    def _refuse(self) -> None:
+        """What is asked for and cannot be had is refused before any work: MissingExtraError, UsageError."""
+        for task in filter(self._wanted, registry.tasks(self.recipe.ROAD)):
+            registry.factory(task, self._name(task))(*self._settings(task))
 
     def _stage(self, task: str, thing: Any) -> Any:
         """Make the task's backend and call it; opening a network counts as part of the stage."""
         factory = registry.factory(task, self._name(task))
         return self._run(task, lambda: factory(*self._settings(task))(thing))
+
+    def _wanted(self, task: str) -> bool:
+        """Whether a stage that is walked on demand is asked for; its options say so."""
+        return bool(getattr(self.recipe.sections[task].options, "wanted", False))
+
+    def _if_wanted(self, task: str, mesh: Mesh) -> Mesh:
+        """The mesh, after a stage that is walked on demand where it is asked for."""
+        changed: Mesh = self._stage(task, mesh) if self._wanted(task) else mesh
+        return changed
+
+    def detail(self, mesh: Mesh) -> Model:
+        """The mesh with the coarser levels and the collision parts that were asked for."""
+        from .assets import Model
+
+        levels, collision = (self._stage(task, mesh) if self._wanted(task) else () for task in ("lods", "collide"))
+        return Model(mesh, levels, collision)
 
     def _name(self, task: str) -> str:
         return self.recipe.sections[task].backend

@@ -8,6 +8,7 @@ import sys
 import types
 import typing
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,7 +29,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but flags may stand between the inputs, and an unknown flag gets a suggestion."""
         parse = self.parse_known_args if self._subparsers else self.parse_known_intermixed_args
-        known, rest = parse(self._with_signs(sys.argv[1:] if args is None else args), namespace)
+        known, rest = parse(self._unmistakable(sys.argv[1:] if args is None else args), namespace)
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             near = suggest(rest[0].split("=")[0], flags)
@@ -36,16 +37,27 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"unknown argument {rest[0]!r}", hint)
         return known
 
-    def _with_signs(self, args: Sequence[str]) -> list[str]:
-        """``--front -x`` as ``--front=-x``: argparse would take the axis for a flag."""
-        signed = {flag: a.choices for a in self._actions for flag in a.option_strings if a.choices is not None}
+    def _unmistakable(self, args: Sequence[str]) -> list[str]:
+        """``--front -x`` as ``--front=-x``: argparse would take the axis for a flag; and a flag that may stand alone
+        with its own value where the next word is none of its: ``--quads in.obj`` as ``--quads=dominant in.obj``."""
+        actions = {flag: action for action in self._actions for flag in action.option_strings}
         joined: list[str] = []
-        for word in args:
-            if joined and word.startswith("-") and word in signed.get(joined[-1], ()):
+        for word, then in zip_longest(args, args[1:], fillvalue=""):
+            action = actions.get(joined[-1]) if joined else None
+            if action is not None and word.startswith("-") and word in (action.choices or ()):
                 joined[-1] += f"={word}"
-            else:
-                joined.append(word)
+                continue
+            action = actions.get(word)
+            alone = action is not None and action.nargs == "?" and not _takes(action, then)
+            joined.append(f"{word}={action.const}" if action is not None and alone else word)
         return joined
+
+
+def _takes(action: argparse.Action, word: str) -> bool:
+    """Whether a word is a value of the flag, not an input that happens to follow it."""
+    if action.choices is not None:
+        return word in action.choices
+    return callable(action.type) and not isinstance(action.type(word), str)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +106,8 @@ def _add_flag(group: Any, word: str, hint: Any, field: dataclasses.Field[Any]) -
     else:
         settings["metavar"] = _metavar(kinds)
         settings["type"] = lambda text: _value(text, kinds)
+    if field.metadata.get("bare") is not None:
+        settings |= {"nargs": "?", "const": field.metadata["bare"]}
     group.add_argument("--" + word.replace("_", "-"), **settings)
 
 

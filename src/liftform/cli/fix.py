@@ -8,8 +8,15 @@ from pathlib import Path
 
 from ..finish import STAGES, Fixed, FixRecipe, fix, spare_the_input
 from ..report import words
+from ..report.done import done_words
 from . import terminal
 from .arguments import Parser, add_common, add_options, given_options
+
+_EXAMPLES = """examples:
+  liftform fix scan.obj -o scan.glb --faces 20000 --lod 5k,1k    # fewer faces, detail kept in maps; coarser levels
+  liftform fix bust.glb -o bust.obj --quads --quad-count 8000    # quads; whole in .obj, .ply and USD
+  liftform fix crate.obj -o crate.glb --collision --longest 60cm --delight
+"""
 
 
 def parser() -> Parser:
@@ -17,6 +24,7 @@ def parser() -> Parser:
     p = Parser(
         prog="liftform fix",
         description="Mend a mesh, and give it what was asked for. What is sound stays as it is, bit for bit.",
+        epilog=_EXAMPLES,
     )
     p.add_argument("mesh", type=Path, help="any mesh file that `liftform inspect` reads")
     p.add_argument("-o", "--output", metavar="FILE", help="the asset (default: NAME.fixed.glb beside the mesh)")
@@ -72,10 +80,7 @@ def _show(result: Fixed) -> None:
         )
     ]
     terminal.table("", ("", "before", "after"), rows)
-    repair = result.mesh.metadata.get("repair", {})
-    if repair:
-        why = f" ({repair['why']})" if repair.get("why") else ""
-        print(f"  repair: the {repair['road']} road{why}")
+    terminal.show(words.listed("", done_words(result.done)))
     terminal.show(words.verdicts(result.fitness, result.measures.picture))
 
 

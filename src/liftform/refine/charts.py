@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,14 +26,15 @@ _SMALL = 0.004
 _TEST_SIZE = 700
 
 
-def segmented(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> Layout:
+def segmented(vertices: NDArray[np.floating], faces: NDArray[np.integer], quads: int = 0) -> Layout:
     """Charts of a closed surface, laid flat at one scale.
 
     Inside a chart no face is turned over and no two overlap (seen at about a thousandth of the surface's extent);
-    faces keep their orientation seen from outside, with the second axis pointing down as in uv.
+    faces keep their orientation seen from outside, with the second axis pointing down as in uv. Both halves of each of
+    the first ``quads`` quadrilaterals lie in one chart; only one folded by more than about a right angle overlaps.
     """
     normals, area = _normals(vertices, faces)
-    graph = _Neighbours.of(vertices, faces)
+    graph = _Neighbours.of(vertices, faces, quads)
     texel = float(np.sqrt(area.sum())) / _TEST_SIZE
     label = _directions(normals, area, graph)
     chart = _merged_small(graph.parts(label), normals, area, graph)
@@ -59,18 +62,25 @@ def segmented(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> Lay
 
 
 class _Neighbours:
-    """Faces across each inner edge: a, b (E,) and the edge's length."""
+    """Faces across each inner edge: a, b (E,) and the edge's length; the first 2 * quads faces are halves of quads."""
 
-    def __init__(self, half_a: Ints, half_b: Ints, length: Floats, count: int) -> None:
-        self.half_a, self.half_b, self.length, self.count = half_a, half_b, length, count
+    def __init__(self, half_a: Ints, half_b: Ints, length: Floats, count: int, quads: int) -> None:
+        self.half_a, self.half_b, self.length, self.count, self.quads = half_a, half_b, length, count, quads
         self.a, self.b = half_a // 3, half_b // 3
 
     @classmethod
-    def of(cls, vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> _Neighbours:
+    def of(cls, vertices: NDArray[np.floating], faces: NDArray[np.integer], quads: int) -> _Neighbours:
         h, t = surface.pairs(faces)
         start, end = surface.half_edges(faces)
         length = np.linalg.norm(vertices[start[h]].astype(np.float64) - vertices[end[h]], axis=1)
-        return cls(h, t, length, len(faces))
+        return cls(h, t, length, len(faces), quads)
+
+    def even(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values (F, ...) of faces, those of both halves of a quad the larger of the two."""
+        out = values.copy()
+        first, second = slice(0, 2 * self.quads, 2), slice(1, 2 * self.quads, 2)
+        out[first] = out[second] = np.maximum(values[first], values[second])
+        return out
 
     def borders(self, chart: Ints) -> NDArray[np.bool_]:
         """Which edges (F, 3), from corner i to the next, lie between charts."""
@@ -102,11 +112,12 @@ def _directions(normals: Floats, area: Floats, graph: _Neighbours) -> Ints:
     the faces in turn.
     """
     fit = normals @ _axes(normals, area).T
-    cost = 1 - fit - _BONUS + 4.0 * (fit < _STEEPEST)
+    cost = graph.even(1 - fit - _BONUS + 4.0 * (fit < _STEEPEST))
     label: Ints = cost.argmin(1)
     rim = np.bincount(np.r_[graph.a, graph.b], np.r_[graph.length, graph.length], graph.count)
     share_a, share_b = graph.length / rim[graph.a], graph.length / rim[graph.b]
     half = np.arange(graph.count) % 2
+    half[: 2 * graph.quads] = np.arange(2 * graph.quads) // 2 % 2
     for turn in range(24):
         near_a, near_b = label[graph.b], label[graph.a]
         agree = [
@@ -115,7 +126,7 @@ def _directions(normals: Floats, area: Floats, graph: _Neighbours) -> Ints:
             for k in range(6)
         ]
         best = (cost - 2 * _COHERENCE * np.stack(agree, 1)).argmin(1)
-        label = np.where(half == turn % 2, best, label)
+        label = graph.even(np.where(half == turn % 2, best, label))
     return label
 
 
@@ -174,10 +185,10 @@ def _without_steep(chart: Ints, normals: Floats, area: Floats, graph: _Neighbour
     """Charts after faces too steep for their chart's plane were cut off into charts of their own, until none is."""
     while True:
         plane = _planes(chart, normals, area)
-        steep = np.einsum("ij,ij->i", normals, plane[chart]) < 0.5 * _STEEPEST
-        if not steep.any():
-            return chart, plane
-        chart = graph.parts(2 * chart + steep)
+        steep = graph.even(np.einsum("ij,ij->i", normals, plane[chart]) < 0.5 * _STEEPEST)
+        before, chart = chart, graph.parts(2 * chart + steep) if steep.any() else chart
+        if not steep.any() or chart.max() == before.max():
+            return before, plane
 
 
 def _laid(vertices: NDArray[np.floating], faces: NDArray[np.integer], plane: Floats, chart: Ints) -> Floats:
@@ -273,7 +284,7 @@ def _split(
     upper = np.bincount(above, minlength=graph.count) - np.bincount(below, minlength=graph.count)
     involved = np.unique(np.r_[above, below])
     if attempt >= 6:  # stubborn: the upper faces leave by themselves
-        return graph.parts(2 * chart + np.isin(np.arange(graph.count), above))
+        return graph.parts(2 * chart + graph.even(np.isin(np.arange(graph.count), above)))
     inside = chart[graph.a] == chart[graph.b]
     centre = vertices[faces].astype(np.float64).mean(1)
     a, b = graph.a[inside], graph.b[inside]
@@ -281,4 +292,4 @@ def _split(
     network = coo_matrix((np.r_[length, length], (np.r_[a, b], np.r_[b, a])), shape=(graph.count,) * 2).tocsr()
     _, _, source = dijkstra(network, indices=involved, min_only=True, return_predecessors=True)
     side = np.where(source >= 0, upper[np.maximum(source, 0)] > 0, False)
-    return graph.parts(2 * chart + side)
+    return graph.parts(2 * chart + graph.even(side))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,12 +26,29 @@ _CRUMB = 0.01
 class CollideOptions:
     """What convex parts are made."""
 
-    method: Literal["auto", "parts", "hulls"] = option(
-        "auto", "convex parts by coacd (parts), one hull for each component (hulls), or what is installed", "collision"
+    method: Literal["none", "auto", "parts", "hulls"] = option(
+        "none",
+        "convex parts for physics: by coacd (parts; extra collision), one hull for each component (hulls), or as "
+        "installed (auto)",
+        "collision",
+        bare="auto",
     )
     concavity: float = option(0.05, "concavity allowed in a part: smaller makes more parts", "", 0.01, 1)
     parts: int = option(32, "most parts", "", 1, 1000)
     corners: int = option(64, "most vertices of a part", "", 4, 256)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether collision parts are asked for."""
+        return self.method != "none"
+
+
+def collide(options: CollideOptions, runtime: Runtime) -> Callable[[Mesh], tuple[Mesh, ...]]:
+    """Backend: a mesh -> its collision parts, see ``collision``; () where none are asked for. Raises
+    MissingExtraError when "parts" is asked for without the extra."""
+    if options.wanted:
+        _chosen(options.method)
+    return lambda mesh: collision(mesh, options, runtime) if options.wanted else ()
 
 
 def collision(mesh: Mesh, options: CollideOptions, runtime: Runtime) -> tuple[Mesh, ...]:

@@ -43,8 +43,17 @@ _LEAST = 0.04
 class DelightOptions:
     """How much of the light is taken out, and whether a material is guessed."""
 
-    strength: float = option(0.7, "share of the light found that is taken out of the texture", "delight", 0, 1)
-    material: bool = option(True, "guess roughness and metallic where the texture is all there is")
+    strength: float = option(
+        0.0, "share of the light found in the texture that is taken out of it; alone: 0.7", "delight", 0, 1, bare=0.7
+    )
+    material: bool = option(
+        False, "guess roughness and metallic from the colours where the texture is all there is", "guess_material"
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is asked for."""
+        return self.strength > 0 or self.material
 
 
 def delight(options: DelightOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
@@ -52,8 +61,8 @@ def delight(options: DelightOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]
 
     Conservative: only what varies smoothly with direction goes (cast shadows and small highlights stay), nothing where
     that explains under 4 % of the variance, and no texel changes by more than 1.8 times. A mesh without a base colour
-    texture comes back as it is. With ``material``: roughness and metallic are guessed when they have no maps, see
-    ``guessed_material``.
+    texture, or of several materials, comes back as it is. With ``material``: roughness and metallic are guessed when
+    they have no maps, see ``guessed_material``.
 
     metadata["delight"]: explained (share of the logarithmic variance that the light accounts for), strength, applied,
     light (nine coefficients, real spherical harmonics up to order 2 in the world frame, logarithmic), darkest and
@@ -64,16 +73,19 @@ def delight(options: DelightOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]
         mesh.validate()
         material = mesh.material
         if mesh.uv is None or material is None or material.base_color_texture is None:
-            return mesh.with_(metadata={**mesh.metadata, "delight": {"applied": False, "why": "no texture"}})
+            why = "several materials" if mesh.materials else "no texture"
+            return mesh.with_(metadata={**mesh.metadata, "delight": {"applied": False, "why": why}})
         texture = material.base_color_texture
         size = min(max(texture.shape[:2]), 4096)
         texels = Texels.of(mesh if mesh.normals is not None else mesh.with_(normals=smooth_normals(mesh)), size)
         step = max(1, len(texels.pixel) // _SAMPLES)
         chosen = np.arange(0, len(texels.pixel), step)
         colors = _read(texture, texels, chosen)
-        light, explained = fitted(colors, texels.surface(chosen)[1])
-        facts: dict[str, Any] = {"applied": explained >= _LEAST, "explained": round(explained, 4)}
-        if facts["applied"] and options.strength > 0:
+        facts: dict[str, Any] = {"applied": False}
+        if options.strength > 0:
+            light, explained = fitted(colors, texels.surface(chosen)[1])
+            facts = {"applied": explained >= _LEAST, "explained": round(explained, 4)}
+        if facts["applied"]:
             texture, span = _evened(texture, texels, light * options.strength, runtime)
             facts |= {"strength": options.strength, "light": [round(float(x), 4) for x in light], "correction": span}
             material = replace(material, base_color_texture=texture)

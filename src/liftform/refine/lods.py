@@ -20,6 +20,11 @@ class LodOptions:
 
     budgets: str | None = option(None, "face budgets of coarser levels of detail: 20k,5k,1k", "lod")
 
+    @property
+    def wanted(self) -> bool:
+        """Whether any level is asked for."""
+        return bool(self.numbers())
+
     def numbers(self) -> tuple[int, ...]:
         """The budgets; () for none. Raises UsageError for anything that is no list of numbers."""
         words = [word.strip().lower() for word in (self.budgets or "").split(",") if word.strip()]
@@ -31,7 +36,8 @@ class LodOptions:
 
 def levels(options: LodOptions, runtime: Runtime) -> Callable[[Mesh], tuple[Mesh, ...]]:
     """Backend: a mesh -> the levels that were asked for, see ``lods``."""
-    return lambda mesh: lods(mesh, options.numbers(), runtime)
+    budgets = _falling(options.numbers())
+    return lambda mesh: lods(mesh, budgets, runtime)
 
 
 def lods(mesh: Mesh, budgets: Sequence[int], runtime: Runtime) -> tuple[Mesh, ...]:
@@ -40,8 +46,7 @@ def lods(mesh: Mesh, budgets: Sequence[int], runtime: Runtime) -> tuple[Mesh, ..
     A level with nothing left to reduce is the level above. metadata["lod"]: level (1 the finest), faces, and the
     deviation from ``mesh`` itself. Raises UsageError unless budgets are positive and fall.
     """
-    if any(b < 4 for b in budgets) or any(a <= b for a, b in pairwise(budgets)):
-        raise UsageError(f"levels of detail must become coarser: {list(budgets)}", "write them as 20000 5000 1000")
+    _falling(budgets)
     yardstick, out, current = Yardstick(mesh), [], mesh
     for level, budget in enumerate(budgets, 1):
         current = reduce(ReduceOptions(faces=budget), runtime)(current)
@@ -49,3 +54,10 @@ def lods(mesh: Mesh, budgets: Sequence[int], runtime: Runtime) -> tuple[Mesh, ..
         facts = {"level": level, "faces": len(current.faces), "deviation": yardstick(current).facts()}
         out.append(current.with_(name=f"{mesh.name}_lod{level}", metadata={**current.metadata, "lod": facts}))
     return tuple(out)
+
+
+def _falling(budgets: Sequence[int]) -> Sequence[int]:
+    """The budgets, if each is below the last."""
+    if any(b < 4 for b in budgets) or any(a <= b for a, b in pairwise(budgets)):
+        raise UsageError(f"levels of detail must become coarser: {list(budgets)}", "write them as 20000 5000 1000")
+    return budgets

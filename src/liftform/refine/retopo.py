@@ -38,10 +38,21 @@ _FARTHEST, _OF_EDGE = 0.02, 0.8
 class RetopoOptions:
     """What quads are made."""
 
-    faces: int = option(5000, "about so many quads", "quads", 8, 500_000)
-    kind: Literal["dominant", "pure"] = option("dominant", "mostly quads where that follows the form better, or all")
+    kind: Literal["none", "dominant", "pure"] = option(
+        "none",
+        "a new surface of quads: mostly quads, which follows the form better (dominant), or nothing else (pure); they "
+        "stay whole in OBJ, PLY and USD (extra quads)",
+        "quads",
+        bare="dominant",
+    )
+    faces: int = option(5000, "about so many of them", "quad_count", 8, 500_000)
     symmetry: Literal["auto", "none"] = option("auto", "keep a plane of symmetry where there is one")
     crease_deg: float = option(30.0, "edges bent more than this are kept sharp", "", 0, 180)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether quads are asked for."""
+        return self.kind != "none"
 
 
 def retopo(options: RetopoOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
@@ -57,11 +68,14 @@ def retopo(options: RetopoOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
     metadata["retopo"]: quads (share of faces), valence4 (share of vertices), aspect, squareness (see ``Regularity``),
     deviation both ways (see ``Deviation``), flipped (faces that look away from the source), symmetry (axis or null),
-    parts by the field and by pairing. Raises MissingExtraError without the extra.
+    parts by the field and by pairing. "none" gives the mesh back as it is. Raises MissingExtraError without the extra.
     """
-    need("pyinstantmeshes", "quads")
+    if options.wanted:
+        need("pyinstantmeshes", "quads")
 
     def run(mesh: Mesh) -> Mesh:
+        if not options.wanted:
+            return mesh
         mesh.validate()
         points, faces = merged(mesh)
         source = Mesh(points, faces)

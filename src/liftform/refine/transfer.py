@@ -38,8 +38,13 @@ class TransferOptions:
     """What is carried over, and how finely."""
 
     size: int = option(2048, "side of the textures in pixels", "texture_size", 256, 4096)
-    normal: bool = option(True, "a normal map that keeps the source's detail")
-    occlusion: bool = option(True, "an ambient occlusion map, by rays")
+    normal: bool | None = option(
+        None,
+        "a normal map of the detail that came; without a word where the surface is new, or has lost three quarters of "
+        "many faces",
+        "normal_map",
+    )
+    occlusion: bool | None = option(None, "an ambient occlusion map, by rays; without a word as the normal map", "ao")
     rays: int = option(32, "rays for each point of the occlusion map", "", 4, 1024)
     reach: float = option(0.03, "how far the source may lie from the new surface, as a share of the diagonal", "", 0, 1)
 
@@ -72,7 +77,7 @@ def transfer(mesh: Mesh, source: Mesh, options: TransferOptions, runtime: Runtim
     sheets = _Sheets(textured, seeker.source, texels, options)
     in_threads(lambda part: sheets.draw(part, seeker), texels.chunks(), runtime)
     runtime.progress("transfer", 0.6)
-    dark = _occlusion(textured, seeker, options, runtime) if options.occlusion else None
+    dark = _occlusion(textured, seeker, options, runtime) if options.occlusion is not False else None
     material = sheets.material(dark)
     facts = {
         "to": "textures",
@@ -185,10 +190,10 @@ class _Sheets:
         self.alpha = any(m.alpha_mode != "opaque" for m in source.used)
         kinds = {"base_color": 3 + self.alpha, "normal": 3, "roughness": 1, "metallic": 1, "emissive": 3}
         made = {name: source.varies(name) for name in ("roughness", "metallic", "emissive")}
-        made |= {"base_color": source.colored or self.alpha, "normal": options.normal}
+        made |= {"base_color": source.colored or self.alpha, "normal": options.normal is not False}
         self.images = {k: np.zeros((self.size**2, c), np.uint8) for k, c in kinds.items() if made[k]}
         assert mesh.normals is not None
-        self._tangents = corner_tangents(mesh, mesh.normals[mesh.faces]) if options.normal else None
+        self._tangents = corner_tangents(mesh, mesh.normals[mesh.faces]) if "normal" in self.images else None
         self._leaning = 0
 
     def draw(self, part: slice, seeker: _Seeker) -> None:

@@ -34,7 +34,8 @@ def unwrap(options: UnwrapOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
     Takes a solid without uv; and any other mesh too, whose vertices at one place are then one, whose uv is laid out
     anew as one atlas for all materials, and whose textured materials, which belonged to the old uv, are left behind
-    (``transfer`` brings them over). Quads and the order of faces stay.
+    (``transfer`` brings them over). The order of faces stays, and quads stay whole; xatlas knows none, and where it
+    cuts one they are all triangles.
 
     metadata["unwrap"]: method, charts, coverage (share of the texture used), stretch (area distortion: root mean
     square of the texel density over its mean, 1 is none) and stretch_max.
@@ -54,6 +55,7 @@ def unwrap(options: UnwrapOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
             colors=None if mesh.colors is None else mesh.colors[origin],
             seen=None if mesh.seen is None else mesh.seen[origin],
             confidence=None if mesh.confidence is None else mesh.confidence[origin],
+            quads=mesh.quads if _uncut(faces, mesh.quads) else 0,
             metadata={**mesh.metadata, "unwrap": facts},
         )
 
@@ -77,9 +79,15 @@ def _bare(mesh: Mesh) -> Mesh:
     )
 
 
+def _uncut(faces: NDArray[np.int32], quads: int) -> bool:
+    """Whether the halves of all quads still share their diagonals."""
+    pairs = faces[: 2 * quads].reshape(-1, 6)
+    return bool((pairs[:, [0, 2]] == pairs[:, [3, 4]]).all())
+
+
 def _by_projection(mesh: Mesh, padding: int) -> tuple[Ints, NDArray[np.int32], NDArray[np.float32], int]:
     """Original vertex of each new one, faces, uv and number of charts, by our own segmentation and packing."""
-    layout = segmented(mesh.vertices, mesh.faces)
+    layout = segmented(mesh.vertices, mesh.faces, mesh.quads)
     chart, place = layout.chart, packed(layout, padding / 1024)
     count = len(mesh.vertices)
     key = chart[:, None] * count + mesh.faces

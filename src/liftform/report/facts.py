@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..assets import Mesh
+from ..assets import Mesh, Model
 from ..capture import Capture, Decision, Photo
 from ..files import whole_file
+from .done import done
 from .gates import Fitness, judge
 from .measures import Measures, measure
 from .words import ADVICE, table, trust_words
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ..topology import Health
 
 _SIGNIFICANT_DIGITS = 6
+#: Stages of which the report tells what they did: those walked only where they are asked for.
+_ON_DEMAND = ("retopo", "delight", "lods", "collide")
 #: A JSON list of plain values spread over lines; strings never hold a raw line break.
 _FLAT_LIST = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
 
@@ -37,7 +40,8 @@ class Report:
     mesh: as finished, in the world frame. measures: its figures. photo: the input. decisions: oldest first. seconds:
     stage -> time. kind: "object" or "scene", which is an open relief. scale: "metric", "guess" (metres, as a network
     guesses them) or "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does
-    not say. files: name -> bytes. recipe: plain tables of the options that led to it.
+    not say. done: what stages that were asked for note of their work. files: name -> bytes. recipe: plain tables of
+    the options that led to it.
     """
 
     mesh: Mesh = field(repr=False, compare=False)
@@ -51,6 +55,7 @@ class Report:
     seen: float | None = None
     fitness: tuple[Fitness, ...] = ()
     warnings: tuple[str, ...] = ()
+    done: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, int] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     recipe_digest: str = ""
@@ -90,6 +95,7 @@ class Report:
             "texture": None if self.texture is None else list(self.texture),
             "fitness": [fitness.to_dict() for fitness in self.fitness],
             "warnings": list(self.warnings),
+            "done": dict(self.done),
             "files": dict(self.files),
             "recipe": dict(self.recipe),
         }
@@ -136,13 +142,16 @@ class Report:
         return table(self.to_dict())
 
 
-def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = "") -> Report:
-    """Measure a finished mesh (world frame) and gather what was decided on the way to it.
+def report(
+    asset: Mesh | Model, capture: Capture, seconds: Mapping[str, float] | None = None, recipe_digest: str = ""
+) -> Report:
+    """Measure a finished mesh or model (world frame) and gather what was decided on the way to it.
 
     Of ``mesh.metadata``: "model" names the network that made it, "kind" a scene, ["scale"]["unit"] says "metre" where a
     real size was given, and "guessed metre" where a network guessed it.
     """
-    measures = measure(mesh)
+    model = asset if isinstance(asset, Model) else Model(asset)
+    mesh, measures = model.mesh, measure(model)
     found, photo, kind, scale, seen = measures.health, capture.photo, measures.kind, measures.scale, measures.seen
     decisions = (*capture.decisions, *_mesh_decisions(mesh, scale))
     return Report(
@@ -161,6 +170,7 @@ def report(mesh: Mesh, capture: Capture, seconds: Mapping[str, float] | None = N
             if kind == "scene"
             else (*warnings(found, photo, seen), *_trust_warnings(mesh))
         ),
+        done={task: facts for task, facts in done(model).items() if task in _ON_DEMAND},
         recipe_digest=recipe_digest,
     )
 

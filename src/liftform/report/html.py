@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..assets import Mesh, Model
 from ..capture import Decision, Photo
+from .done import done
 from .gallery import gallery
 from .gates import LEVELS, Fitness, Reason
 from .limits import USES
@@ -35,20 +36,6 @@ _GROUPS = {
         *("stretch", "uv_overlap", "uv_outside"),
     ),
 }
-#: Refiners whose notes in the mesh's metadata say what they changed, in the order of the road.
-_CHANGES: tuple[str, ...] = (
-    "repair",
-    "complete",
-    "clean",
-    "simplify",
-    "reduce",
-    "retopo",
-    "lods",
-    "unwrap",
-    "transfer",
-    "bake",
-)
-_CHANGES += ("delight", "pose", "scale", "collision", "collide")
 _LONGEST = 300
 #: The browser itself refuses whatever a hostile name might smuggle in: only pictures from inside the page are shown.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -106,7 +93,7 @@ def _parts(content: Content) -> Iterator[str]:
         yield f'<p class="soft">{_text(group.note)}</p>' if group.note else ""
         yield _pictures(group.pictures)
     yield _heading("Figures") + _figures(content)
-    yield _changes(content.mesh)
+    yield _changes(content.model or Model(content.mesh))
     yield _decisions(content.decisions)
     yield _files(content.files)
     yield "</main>"
@@ -205,9 +192,9 @@ def _table(title: str, rows: Sequence[tuple[str, ...]], compared: bool) -> str:
     return f'<section><h3>{_text(title)}</h3><div class="scroll">{table}</div></section>'
 
 
-def _changes(mesh: Mesh) -> str:
+def _changes(model: Model) -> str:
     """What the refiners noted of their work."""
-    rows = [(name, _said(mesh.metadata[name])) for name in _CHANGES if name in mesh.metadata]
+    rows = [(name, _said(facts)) for name, facts in done(model).items()]
     return _plain_table("What was done to the mesh", ("Step", "What it notes"), [row for row in rows if row[1]])
 
 

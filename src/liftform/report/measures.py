@@ -127,7 +127,7 @@ def measure(
         pose=pose(mesh, found.watertight),
         picture="model" in mesh.metadata or "bake" in mesh.metadata,
         seen=None if mesh.seen is None else seen_share(mesh),
-        delighted="delight" in mesh.metadata,
+        delighted="explained" in mesh.metadata.get("delight", {}),
         levels=1 + len(model.levels),
         collision=len(model.collision),
         file_bytes=path.stat().st_size if path is not None and path.is_file() else None,

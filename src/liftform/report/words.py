@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .done import done_words
 from .gates import LEVELS, Fitness
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("texture", f"{facts['texture'][0]} x {facts['texture'][1]} px"))
     rows.append(("fit for", "; ".join(_fitness_text(f) for f in facts["fitness"] if f["fit"] != "no")))
     rows += [("not for", f"{f['use']}: {f['why']}") for f in facts["fitness"] if f["fit"] == "no"]
+    rows += done_words(facts.get("done", {}))
     if facts.get("seconds"):
         rows.append(("time", _time_text(facts["seconds"])))
     return rows + [("warning", text) for text in facts["warnings"]]

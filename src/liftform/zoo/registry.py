@@ -36,7 +36,7 @@ class Backend:
 
 
 #: Tasks for meshes that come from elsewhere.
-_FIX_ONLY = ("complete", "repair", "reduce", "transfer", "pose", "resize", "lods")
+_FIX_ONLY = ("complete", "repair", "reduce", "transfer", "pose", "resize")
 
 #: task -> name -> row, in the order of the road; the first name of a task is its default.
 BACKENDS: dict[str, dict[str, Backend]] = {
@@ -44,34 +44,52 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     "subject": {
         "weighed": Backend("liftform.understand.subject:subject", "liftform.understand.subject:SubjectOptions")
     },
-    "mask": {"embedded": Backend("liftform.understand.mask:mask", "liftform.understand.mask:MaskOptions")},
+    "mask": {
+        "embedded": Backend("liftform.understand.mask:mask", "liftform.understand.mask:MaskOptions"),
+        "u2netp": Backend("liftform.understand.salient:u2netp", "liftform.understand.salient:MaskOptions"),
+        "isnet": Backend("liftform.understand.salient:isnet", "liftform.understand.salient:MaskOptions"),
+        "birefnet-lite": Backend(
+            "liftform.understand.salient:birefnet_lite", "liftform.understand.salient:MaskOptions"
+        ),
+    },
     "depth": {"embedded": Backend("liftform.understand.depth:depth", "liftform.understand.depth:DepthOptions")},
     "camera": {"embedded": Backend("liftform.understand.camera:camera", "liftform.understand.camera:CameraOptions")},
     "reference": {
         "printed": Backend("liftform.understand.reference:reference", "liftform.understand.reference:ReferenceOptions")
     },
-    "object": {"embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions")},
+    "object": {
+        "embedded": Backend("liftform.reconstruct.object:object_", "liftform.reconstruct.object:ObjectOptions"),
+        "triposr": Backend(
+            "liftform.reconstruct.triplane:triplane", "liftform.reconstruct.triplane:TriplaneOptions", "torch"
+        ),
+    },
     "relief": {"torn": Backend("liftform.reconstruct.relief:relief", "liftform.reconstruct.relief:ReliefOptions")},
     "complete": {"mirrored": Backend("liftform.refine.complete:complete", "liftform.refine.complete:CompleteOptions")},
     "repair": {"mended": Backend("liftform.refine.repair:repair", "liftform.refine.repair:RepairOptions")},
     "clean": {"solid": Backend("liftform.refine.clean:clean", "liftform.refine.clean:CleanOptions")},
     "simplify": {"quadric": Backend("liftform.refine.simplify:simplify", "liftform.refine.simplify:SimplifyOptions")},
     "reduce": {"lines": Backend("liftform.refine.reduce:reduce", "liftform.refine.reduce:ReduceOptions")},
+    "retopo": {"field": Backend("liftform.refine.retopo:retopo", "liftform.refine.retopo:RetopoOptions", "quads")},
     "unwrap": {"charts": Backend("liftform.refine.unwrap:unwrap", "liftform.refine.unwrap:UnwrapOptions")},
     "transfer": {"projected": Backend("liftform.refine.transfer:transfer", "liftform.refine.transfer:TransferOptions")},
     "bake": {"projected": Backend("liftform.refine.bake:bake", "liftform.refine.bake:BakeOptions")},
+    "delight": {"harmonics": Backend("liftform.refine.delight:delight", "liftform.refine.delight:DelightOptions")},
     "trust": {"calibrated": Backend("liftform.refine.trust:trust", "liftform.refine.trust:TrustOptions")},
     "scale": {"floor": Backend("liftform.refine.scale:scale", "liftform.refine.scale:ScaleOptions")},
     "pose": {"stable": Backend("liftform.refine.pose:pose", "liftform.refine.pose:PoseOptions")},
     "resize": {"free": Backend("liftform.refine.scale:resize", "liftform.refine.scale:ResizeOptions")},
     "lods": {"chain": Backend("liftform.refine.lods:levels", "liftform.refine.lods:LodOptions")},
+    "collide": {"convex": Backend("liftform.refine.collide:collide", "liftform.refine.collide:CollideOptions")},
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }
 
 #: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh.
 ROADS: dict[str, tuple[str, ...]] = {
     "make": tuple(task for task in BACKENDS if task not in _FIX_ONLY),
-    "fix": ("complete", "repair", "reduce", "unwrap", "transfer", "pose", "resize", "lods", "export"),
+    "fix": (
+        *("complete", "repair", "reduce", "retopo", "unwrap", "transfer", "delight"),
+        *("pose", "resize", "lods", "collide", "export"),
+    ),
 }
 
 

@@ -103,11 +103,12 @@ def probability(image: FloatArray, row: Row, session: Session) -> FloatArray:
     square = resized_planes(image, row.side, row.side)
     if row.bright:
         square = square / max(float(square.max()), 1e-6)
-    scaled = (square - np.float32(row.mean)) / np.float32(row.std)
+    mean, std = np.array(row.mean, np.float32), np.array(row.std, np.float32)
+    scaled: FloatArray = np.asarray((square - mean) / std, np.float32)
     answer = session.run([session.get_outputs()[0].name], {feed.name: _planes(scaled, feed.type)})[0]
-    found = np.asarray(answer, np.float32).reshape(answer.shape[-2:])
+    found: FloatArray = np.asarray(answer, np.float32).reshape(answer.shape[-2:])
     if row.logits:
-        found = 1 / (1 + np.exp(-np.clip(found, -30, 30)))
+        found = np.asarray(1 / (1 + np.exp(-np.clip(found, -30, 30))), np.float32)
     scale = row.side / max(image.shape[:2])
     width, height = (max(1, round(n * min(scale, 1.0))) for n in (image.shape[1], image.shape[0]))
     return np.clip(resized_planes(found, width, height), 0, 1)

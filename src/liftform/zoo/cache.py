@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -154,8 +155,11 @@ def _consents() -> dict[str, str]:
 def write_json(path: Path, content: Any) -> None:
     """Write whole; raises OutputError that names the cache and how to choose another."""
     make_folder(path.parent)
-    with whole_file(path) as beside:
-        beside.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    try:
+        with whole_file(path) as beside:
+            beside.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    except OutputError as error:
+        raise OutputError(error.message, "set LIFTFORM_CACHE to a folder that can be written") from error
 
 
 def make_folder(path: Path) -> None:
@@ -163,8 +167,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = "set LIFTFORM_CACHE to a folder that can be written"
-        raise OutputError(f"{path}: the cache cannot be written ({reason(error)})", hint) from error
+        raise disk_error(path, error) from error
 
 
 @contextmanager
@@ -178,8 +181,7 @@ def locked(name: str) -> Iterator[None]:
     try:
         handle = path.open("a+b")
     except OSError as error:
-        hint = "set LIFTFORM_CACHE to a folder that can be written"
-        raise OutputError(f"{path}: the cache cannot be written ({reason(error)})", hint) from error
+        raise disk_error(path, error) from error
     with handle:
         _lock(handle.fileno())
         yield
@@ -198,3 +200,17 @@ def _lock(handle: int) -> None:
     import fcntl
 
     fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def why(error: Exception) -> str:
+    """What the system said, also from inside urllib's errors."""
+    inner = getattr(error, "reason", error)
+    return reason(inner) if isinstance(inner, Exception) else str(inner)
+
+
+def disk_error(target: Path, error: OSError) -> OutputError:
+    """The error to raise when the disk refuses ``target``: full, or not writable."""
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"{target}: the disk is full", "free space, or set LIFTFORM_CACHE to another disk")
+    hint = "set LIFTFORM_CACHE to a folder that can be written"
+    return OutputError(f"{target}: the cache cannot be written ({reason(error)})", hint)

@@ -13,6 +13,8 @@ from ..runtime import need
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+#: Bytes; the format's own limit.
+_LONGEST_HEADER = 100_000_000
 _AGAIN = "remove it and pull it again"
 #: Names under which training programs put the tensors of a whole checkpoint.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -49,21 +51,20 @@ def contents(path: Path) -> dict[str, Any]:
     """Everything in the file as it is, settings beside tensors too; raises like ``read``."""
     path = Path(path)
     start = _start(path)
-    torch = need("torch", "torch")
+    need("torch", "torch")
     try:
         if _is_safetensors(start):
             found = need("safetensors.torch", "torch").load_file(path)
         else:
-            # Mapped files are read only where they are used; the old format of torch cannot be mapped.
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=start.startswith(b"PK") or None)
+            found = _torch_file(path, start)
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        if "global" in str(error).lower():  # the name of a function to be called
             raise WeightsError(
                 f"{path}: holds more than tensors, and reading it would run code", "do not use it"
             ) from None
-        raise WeightsError(f"{path}: damaged or truncated ({_first_line(error)})", _AGAIN) from error
+        raise WeightsError(f"{path}: damaged or truncated (no checkpoint of torch)", _AGAIN) from error
     except Exception as error:  # each library has errors of its own for bytes that end too early
         raise WeightsError(f"{path}: damaged or truncated ({_first_line(error)})", _AGAIN) from error
     if not isinstance(found, Mapping):
@@ -111,7 +112,20 @@ def _start(path: Path) -> bytes:
 
 def _is_safetensors(start: bytes) -> bool:
     """Eight bytes of length, then a JSON object (the format's own text)."""
-    return len(start) > 8 and start[8:9] == b"{" and not start.startswith((b"PK", b"\x80"))
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < _LONGEST_HEADER
+
+
+def _torch_file(path: Path, start: bytes) -> Any:
+    """A zip of mapped tensors, or the old format, which cannot be mapped; raises pickle.UnpicklingError."""
+    import warnings
+
+    import torch
+
+    if not start.startswith((b"PK", b"\x80")):
+        raise pickle.UnpicklingError("neither safetensors nor a file of torch")
+    with warnings.catch_warnings():  # about pickles of other protocols, which are refused anyway
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=start.startswith(b"PK") or None)
 
 
 def _listed(kind: str, names: list[str]) -> list[str]:

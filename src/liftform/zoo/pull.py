@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
 import os
 import shutil
@@ -14,9 +12,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError, UsageError, WeightsError
-from ..files import reason
-from ..runtime import Runtime, need
+from ..errors import UsageError, WeightsError
+from ..runtime import Runtime
 from . import cache
 from .checkpoint import stranger
 from .public import File, Public, model
@@ -43,6 +40,9 @@ def pull(name: str, runtime: Runtime | None = None, accept: bool = False) -> dic
             hint = f"read {row.page}, then liftform models pull {name} --accept-licence"
             raise UsageError(f"the licence of {name!r} ({row.weights}) asks for your consent", hint)
         cache.accept(name)
+    here = {file.role: cache.find(name, file) for file in row.files}
+    if all(here.values()):  # no lock: this cache may be one that others fill
+        return {file.role: cache.checked(name, file, path) for file in row.files if (path := here[file.role])}
     log.info("pulling %s: %s", name, row.licence_line)
     with cache.locked(name):
         told = _Told(name, row, runtime)
@@ -58,7 +58,7 @@ def put(name: str, source: Path) -> list[Path]:
     row = model(name)
     if not source.exists():
         raise UsageError(f"{source}: no such file or folder", f"import a file of {row.page}")
-    pairs = [(file, path) for file in row.files if (path := _matching(source, file, len(row.files) == 1))]
+    pairs = _in_folder(row, source) if source.is_dir() else [(file, source) for file in _meant(row, source)]
     if not pairs:
         wanted = ", ".join(file.path for file in row.files)
         raise UsageError(f"{source}: holds no file of {name!r}", f"it has: {wanted}")
@@ -113,8 +113,12 @@ def _one(name: str, row: Public, file: File, told: _Told) -> Path:
     if here is None:
         if cache.offline():
             raise WeightsError(f"{name!r} is not on this machine, and the network is switched off", three_ways(name))
-        fetch = _from_hub if row.repository else _from_release
-        here = fetch(name, row, file, tell)
+        if row.repository:
+            from .hub import fetch
+
+            here = fetch(row, file, tell, three_ways(name))
+        else:
+            here = _from_release(name, row, file, tell)
     tell(1, 1)
     return cache.checked(name, file, here)
 
@@ -129,15 +133,15 @@ def _from_release(name: str, row: Public, file: File, tell: Callable[[int, int],
     part = target.with_name(target.name + ".part")
     url = f"{row.source}/{file.path}"
     try:
-        _download(url, part, tell)
+        _download(url, part, tell, three_ways(name))
         _check_arrived(name, file, part, url)
         os.replace(part, target)
     except OSError as error:
-        raise _disk_error(target, error) from error
+        raise cache.disk_error(target, error) from error
     return target
 
 
-def _download(url: str, part: Path, tell: Callable[[int, int], None]) -> None:
+def _download(url: str, part: Path, tell: Callable[[int, int], None], ways: str) -> None:
     """Append to ``part`` what it lacks of ``url``; raises WeightsError, or OSError of the disk."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "liftform", **_range(start)})
@@ -148,7 +152,7 @@ def _download(url: str, part: Path, tell: Callable[[int, int], None]) -> None:
             return
         raise WeightsError(f"{url}: the server refuses it (HTTP {error.code})", _refused(error.code)) from error
     except (OSError, HTTPException) as error:
-        raise WeightsError(f"{url}: cannot be reached ({_why(error)})", _NO_NETWORK) from error
+        raise WeightsError(f"{url}: cannot be reached ({cache.why(error)})", ways) from error
     with answer, part.open("ab" if answer.status == 206 else "wb") as file:
         here = file.tell()
         whole = here + int(answer.headers.get("Content-Length") or 0)
@@ -165,7 +169,9 @@ def _received(answer: Any, url: str) -> bytes:
         chunk: bytes = answer.read(_CHUNK)
         return chunk
     except (OSError, HTTPException) as error:
-        raise WeightsError(f"{url}: the download broke off ({_why(error)})", "pull again: it goes on there") from error
+        raise WeightsError(
+            f"{url}: the download broke off ({cache.why(error)})", "pull again: it goes on there"
+        ) from error
 
 
 def _check_arrived(name: str, file: File, part: Path, url: str) -> None:
@@ -189,79 +195,36 @@ def _range(start: int) -> dict[str, str]:
     return {"Range": f"bytes={start}-"} if start else {}
 
 
-_NO_NETWORK = "check the network and its proxy"
-
-
 def _refused(code: int) -> str:
     return "it may have moved" if code == 404 else "try again later"
-
-
-def _why(error: Exception) -> str:
-    """The reason inside urllib's errors."""
-    inner = getattr(error, "reason", error)
-    return reason(inner) if isinstance(inner, Exception) else str(inner)
-
-
-def _disk_error(target: Path, error: OSError) -> OutputError:
-    if error.errno == errno.ENOSPC:
-        return OutputError(f"{target}: the disk is full", "free space, or set LIFTFORM_CACHE to another disk")
-    hint = "set LIFTFORM_CACHE to a folder that can be written"
-    return OutputError(f"{target}: the cache cannot be written ({reason(error)})", hint)
-
-
-# -- hubs ------------------------------------------------------------------------------------------------------------
-
-
-def _from_hub(name: str, row: Public, file: File, tell: Callable[[int, int], None]) -> Path:
-    """Download through huggingface_hub into its shared cache, which resumes and locks by itself."""
-    hub = need("huggingface_hub", "torch")
-    errors = need("huggingface_hub.errors", "torch")
-    where = f"{row.repository} ({file.path})"
-    try:
-        with _quiet_hub():
-            path = hub.hf_hub_download(
-                row.repository,
-                file.path,
-                revision=row.revision,
-                cache_dir=cache.hub_root(),
-                endpoint=os.environ.get("HF_ENDPOINT") or None,
-                library_name="liftform",
-            )
-    except errors.GatedRepoError as error:
-        hint = f"ask for access at {row.page}, then set HF_TOKEN or run: hf auth login"
-        raise WeightsError(f"{where}: its publisher lets in only those who asked", hint) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            raise WeightsError(f"{where}: cannot be reached", three_ways(name)) from error
-        raise WeightsError(f"{where}: not there any more, or only for some", three_ways(name)) from error
-    except OSError as error:  # the hub's own errors of the network are OSErrors too
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM):
-            raise _disk_error(cache.hub_root(), error) from error
-        raise WeightsError(f"{where}: cannot be reached ({_why(error)[:120]})", three_ways(name)) from error
-    return Path(path)
-
-
-@contextlib.contextmanager
-def _quiet_hub() -> Any:
-    """The hub's own bars are off while ours is drawn."""
-    tools = need("huggingface_hub.utils", "torch")
-    was = tools.are_progress_bars_disabled()
-    tools.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not was:
-            tools.enable_progress_bars()
 
 
 # -- files at hand ---------------------------------------------------------------------------------------------------
 
 
-def _matching(source: Path, file: File, only: bool) -> Path | None:
-    """The file that ``source`` offers for a row: itself when its name or sha256 fits, else the one below it."""
-    if source.is_dir():
-        return next((p for p in (source / file.path, source / Path(file.path).name) if p.is_file()), None)
-    return source if only or source.name == Path(file.path).name else None
+def _in_folder(row: Public, folder: Path) -> list[tuple[File, Path]]:
+    """The files of a row in a folder laid out as its repository is, or flat."""
+    found = []
+    for file in row.files:
+        flat = len(_named(row, Path(file.path).name)) == 1
+        places = [folder / file.path, *([folder / Path(file.path).name] if flat else [])]
+        found += [(file, path) for path in places if path.is_file()][:1]
+    return found
+
+
+def _meant(row: Public, source: Path) -> list[File]:
+    """Which file of a row a single file is: by name, folder, or bytes; any name will do for the only one."""
+    if len(row.files) == 1:
+        return list(row.files)
+    named = _named(row, source.name)
+    if len(named) <= 1:
+        return named
+    placed = [file for file in named if source.absolute().as_posix().endswith("/" + file.path)]
+    return placed or [file for file in named if file.sha256 and file.sha256 == cache.sha256_of(source)]
+
+
+def _named(row: Public, name: str) -> list[File]:
+    return [file for file in row.files if Path(file.path).name == name]
 
 
 def _copied(name: str, file: File, source: Path) -> Path:
@@ -278,7 +241,7 @@ def _copied(name: str, file: File, source: Path) -> Path:
         shutil.copyfile(source, part)
         os.replace(part, target)
     except OSError as error:
-        raise _disk_error(target, error) from error
+        raise cache.disk_error(target, error) from error
     finally:
         part.unlink(missing_ok=True)
     cache.note(name, file, target, found)
@@ -292,4 +255,4 @@ def _unlink(path: Path) -> None:
         path.unlink()
         blob.unlink(missing_ok=True)
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise cache.disk_error(path, error) from error

@@ -133,7 +133,38 @@ def test_recipe_tables_read_back():
     assert Recipe.from_tables(recipe.to_tables()) == recipe
     assert recipe.sections["simplify"].options.faces == 5000
     assert recipe.sections["scale"].options.height_m == 0.45
-    assert list(recipe.to_tables())[2:] == list(recipe.sections)
+    assert list(recipe.to_tables())[5:] == list(recipe.sections)
+
+
+def test_models_are_named_by_keywords(tmp_path):
+    marked = Recipe.from_options(mask=Path("cup.png"), mask_model="u2netp")
+    assert marked.sections["mask"].backend == "u2netp"
+    assert marked.sections["mask"].options.path == Path("cup.png")
+    back = marked.with_options(mask_model="auto")
+    assert back.sections["mask"].backend == "embedded"
+    assert back == Recipe.from_options(mask=Path("cup.png"))
+    (tmp_path / "r.toml").write_text('mask_model = "isnet"\n[mask]\npath = "cup.png"\n')
+    assert Recipe.from_toml(tmp_path / "r.toml") == Recipe.from_options(mask=Path("cup.png"), mask_model="isnet")
+    with pytest.raises(UsageError, match=r"no mask model named 'u2net' .*did you mean 'u2netp'"):
+        Recipe.from_options(mask_model="u2net")
+    with pytest.raises(UsageError, match="no model named 3"):
+        Recipe.from_options(model=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "device in options must be one of cpu"),
+        ({"device": "cuda:x"}, "device in options must be"),
+        ({"precision": "half"}, "precision in options must be"),
+        ({"runtime": "tflite"}, "runtime in options must be one of onnxruntime, openvino"),
+        ({"device": "cuda"}, "embedded networks run on the CPU .*name a public model"),
+        ({"precision": "bfloat16"}, "embedded networks run on the CPU in their own numbers"),
+    ],
+)
+def test_device_precision_and_runtime_are_never_changed_silently(options, message):
+    with pytest.raises(UsageError, match=message):
+        make(np.zeros((8, 8, 3), np.uint8), **options)
 
 
 def test_digest_changes_with_what_decides_the_result():

@@ -124,7 +124,6 @@ def test_table_says_the_essentials(mesh, photo):
     assert "1.25 s (load 0.25, object 1.00)" in text
     squeezed = " ".join(text.split())
     assert "mask share 0.2 (estimated)" in squeezed
-    assert "model net (guessed" in squeezed
     assert "working size" not in text
     assert "focal length" not in text  # nothing was found, nothing to say
     console.print(reported(mesh, photo).table())

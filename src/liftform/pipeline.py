@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .capture import Capture
+from .capture import Capture, Decision
 from .errors import OutputError, UsageError
-from .road import Recipe, Section, Stages, keywords
+from .road import MODELS, Recipe, Section, Stages, keywords
 from .runtime import Progress, silent
-from .zoo import registry
+from .zoo import public, registry
 
 if TYPE_CHECKING:
     from .assets import Mesh, Model, PointCloud
@@ -195,8 +195,26 @@ class Road(Stages):
         """Check the mesh and gather what was decided, seen and invented."""
         from .report import report
 
-        facts = self._run("report", report, model, capture, self.times, self.recipe.digest)
+        task = "depth" if capture.photo.is_scene else "object"
+        told = capture.learned(capture.photo, self._network(task, model.mesh.metadata.get("model")))
+        facts = self._run("report", report, model, told, self.times, self.recipe.digest)
         return Result(model, capture, facts, self.recipe)
+
+    def _network(self, task: str, known_as: str | None) -> Decision:
+        """Which network made the shape; of the embedded one, what another would be."""
+        name = self._name(task)
+        if name != registry.default(task):
+            row = public.MODELS.get(name)
+            return Decision("model", known_as or name, "given", row.licence_line if row else "")
+        flag = {backend: word for word, backend in MODELS.items()}[task].replace("_", "-")
+        others = [
+            f"--{flag} {other} ({row.weights}, {public.size_text(row.size)})"
+            for other, row in public.MODELS.items()
+            if row.task == task and other in registry.names(task)
+        ]
+        pulled = f"; larger ones, pulled at first use: {', '.join(others)}; see liftform models" if others else ""
+        note = f"embedded: small and quick{pulled}"
+        return Decision("model", known_as or name, "guessed", note)
 
     def _marked(self) -> bool:
         """Whether the recipe names a mask or a pixel on the object."""

@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar
 
 from .errors import UsageError
 from .recipe import build, read_toml, suggest
-from .runtime import Progress, Runtime
-from .zoo import registry
+from .runtime import DEVICES, ENGINES, PRECISIONS, Progress, Runtime
+from .zoo import public, registry
+from .zoo.device import torch_device, torch_dtype
 
 if TYPE_CHECKING:
     from .assets import Mesh, Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+#: Flat keyword -> the task whose backend it names; "auto" is the default one.
+MODELS = {"model": "object", "mask_model": "mask", "depth_model": "depth"}
+#: Flat keywords of the recipe itself.
+GENERAL = ("seed", "threads", "device", "precision", "runtime")
 
 
 @dataclass(frozen=True)
@@ -35,14 +42,18 @@ class Section:
 class Recipe:
     """Everything that decides a result besides the picture. Frozen; equal recipes give equal bytes.
 
-    seed feeds every random choice; threads = 0 lets the libraries choose; sections: task -> Section, always complete.
-    ROAD names the tasks, see ``registry.ROADS``.
+    seed feeds every random choice; threads = 0 lets the libraries choose; device, precision and runtime (who runs ONNX
+    networks) as in ``runtime.Runtime``; sections: task -> Section, always complete. ROAD names the tasks, see
+    ``registry.ROADS``.
     """
 
     ROAD: ClassVar[str] = "make"
 
     seed: int = 0
     threads: int = 0
+    device: str = "cpu"
+    precision: str = "auto"
+    runtime: str = "onnxruntime"
     sections: Mapping[str, Section] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,9 +80,11 @@ class Recipe:
 
         A key is a task with a table of its options by name, or a flat keyword, which wins.
         """
-        tasks = registry.tasks(cls.ROAD)
+        tasks, named = registry.tasks(cls.ROAD), _models(tables, where, cls.ROAD)
         sections = {
-            task: _section(task, v, where) for task, v in tables.items() if task in tasks and isinstance(v, Mapping)
+            task: _section(task, {**v, "backend": named[task]} if task in named else v, where)
+            for task, v in tables.items()
+            if task in tasks and isinstance(v, Mapping)
         }
         flat = {key: value for key, value in tables.items() if key not in sections}
         return cls(sections=sections)._changed(flat, where)
@@ -83,25 +96,29 @@ class Recipe:
 
     def _changed(self, flat: Mapping[str, Any], where: str) -> Self:
         """A copy changed by flat keywords; ``where`` they stood, for messages."""
-        known = keywords({task: section.backend for task, section in self.sections.items()}, self.ROAD)
         general, sections = {}, dict(self.sections)
+        for task, name in _models(flat, where, self.ROAD).items():
+            sections[task] = _switched(sections[task], task, name)
+        known = keywords({task: section.backend for task, section in sections.items()}, self.ROAD)
         for given, value in flat.items():
             word = given.removesuffix("_")  # "as" is a word of Python: make(photo, as_="scene")
-            if word in ("seed", "threads"):
-                general[word] = _whole(word, value, where)
+            if word in MODELS and MODELS[word] in sections:
+                continue
+            if word in GENERAL:
+                general[word] = _general(word, value, where)
             elif word in known:
                 for task, name in known[word]:
                     sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
             elif word in registry.tasks(self.ROAD):
                 raise UsageError(f"{word!r} in {where} must be a table, not {value!r}", f"write [{word}]")
             else:
-                words = ["seed", "threads", *known, *registry.tasks(self.ROAD)]
+                words = [*GENERAL, *known, *registry.tasks(self.ROAD)]
                 raise UsageError(f"unknown option {word!r} in {where}", suggest(word, words))
         return replace(self, sections=sections, **general)
 
     def to_tables(self) -> dict[str, Any]:
         """Plain, JSON-ready tables that ``from_tables`` reads back."""
-        tables: dict[str, Any] = {"seed": self.seed, "threads": self.threads}
+        tables: dict[str, Any] = {word: getattr(self, word) for word in GENERAL}
         for task, section in self.sections.items():
             tables[task] = {"backend": section.backend, **_plain(dataclasses.asdict(section.options))}
         return tables
@@ -128,12 +145,23 @@ class Stages:
         """The stages of a recipe (or its file, or the default one) changed by flat options."""
         base = recipe if isinstance(recipe, Recipe) else cls.RECIPE.from_toml(recipe) if recipe else cls.RECIPE()
         final = base.with_options(**options)
-        road = cls(final, Runtime(final.seed, final.threads, progress))
+        runtime = Runtime(final.seed, final.threads, progress, final.device, final.precision, final.runtime)
+        road = cls(final, runtime)
         road._refuse()
         return road
 
     def _refuse(self) -> None:
         """What is asked for and cannot be had is refused before any work: MissingExtraError, UsageError."""
+        named = [task for task in registry.tasks(self.recipe.ROAD) if self._name(task) != registry.default(task)]
+        asked = {"device": self.recipe.device != "cpu"}
+        if self.recipe.runtime == "onnxruntime":  # which computes in the numbers that the file has
+            asked["precision"] = self.recipe.precision not in ("auto", "float32")
+        for word in (word for word, wanted in asked.items() if wanted and not named):
+            told = f"{word} {getattr(self.recipe, word)!r}: the embedded networks run on the CPU in their own numbers"
+            raise UsageError(told, "name a public model, as in --model triposr")
+        if any(public.runs_on_torch(task, self._name(task)) for task in named):
+            torch_device(self.runtime)
+            torch_dtype(self.runtime)
         for task in filter(self._wanted, registry.tasks(self.recipe.ROAD)):
             registry.factory(task, self._name(task))(*self._settings(task))
 
@@ -192,6 +220,43 @@ def _section(task: str, values: Mapping[str, Any], where: str) -> Section:
         raise UsageError(f"{task}.backend in {where} must be a name, not {backend!r}", hint)
     rest = {key: value for key, value in values.items() if key != "backend"}
     return Section(backend, build(registry.options_class(task, backend), rest, f"[{task}] of {where}"))
+
+
+def _models(flat: Mapping[str, Any], where: str, road: str) -> dict[str, str]:
+    """task -> backend, of the keywords that name models; UsageError for anything but a name that is known."""
+    found = {}
+    for word, task in MODELS.items():
+        if word not in flat or task not in registry.tasks(road):
+            continue
+        names = registry.names(task)
+        name = flat[word]
+        if name not in ("auto", *names):
+            raise UsageError(f"no {word.replace('_', ' ')} named {name!r} in {where}", suggest(str(name), names))
+        found[task] = names[0] if name == "auto" else name
+    return found
+
+
+def _switched(section: Section, task: str, name: str) -> Section:
+    """The section with another backend, and of its options those that were chosen and the other has too."""
+    if name == section.backend:
+        return section
+    chosen = {f.name: getattr(section.options, f.name) for f in dataclasses.fields(section.options)}
+    usual = {f.name: f.default for f in dataclasses.fields(section.options)}
+    known = {f.name for f in dataclasses.fields(registry.options_class(task, name))}
+    kept = {key: value for key, value in chosen.items() if key in known and value != usual[key]}
+    return _section(task, {"backend": name, **kept}, "recipe")
+
+
+def _general(word: str, value: Any, where: str) -> Any:
+    """A keyword of the recipe itself, checked; UsageError."""
+    known = {"device": DEVICES, "precision": PRECISIONS, "runtime": ENGINES}.get(word)
+    if known is None:
+        return _whole(word, value, where)
+    kind, _, number = str(value).partition(":")
+    if kind not in known or (number and not (word == "device" and number.isdecimal())):
+        told = f"{word} in {where} must be one of {', '.join(known)}, not {value!r}"
+        raise UsageError(told, suggest(kind, list(known)))
+    return value
 
 
 def _whole(word: str, value: Any, where: str) -> int:

@@ -9,6 +9,11 @@ from types import ModuleType
 
 from .errors import MissingExtraError
 
+#: What a runtime may name: kinds of device ("cuda:1" is the second of its kind), numbers, and who runs ONNX networks.
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+ENGINES = ("onnxruntime", "openvino")
+
 #: Called with (stage, fraction in [0, 1]); must be quick and must not raise.
 Progress = Callable[[str, float], None]
 

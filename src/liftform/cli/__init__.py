@@ -22,7 +22,7 @@ COMMANDS = {
     "make": "lift pictures into textured 3D assets",
     "fix": "make any mesh valid and usable",
     "inspect": "say what a mesh file holds and whether it is sound",
-    "models": "list the networks: size, licence, whether their bytes are intact",
+    "models": "list the networks; pull, verify, import or remove public ones",
     "train": "render, prepare data, train and export the networks (extra: train)",
     "evaluate": "measure quality and speed against truth",
 }
@@ -81,7 +81,8 @@ def module(command: str) -> Any:
 def _dispatch(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
         chosen = module(words[0])
-        return int(chosen.run(chosen.parser().parse_args(words[1:])))
+        grammar = chosen.parser_for(words[1:]) if hasattr(chosen, "parser_for") else chosen.parser()
+        return int(chosen.run(grammar.parse_args(words[1:])))
     if words and not words[0].startswith("-"):
         return _dispatch(["make", *_pictures(words)])
     args = parser().parse_args(words)

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,23 +68,27 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="more detail, and whole tracebacks of errors")
 
 
-def add_options(parser: argparse.ArgumentParser, road: str = "make") -> None:
-    """One flag for every option with a keyword of a road's default backends; what is not given is left out."""
+def add_options(parser: argparse.ArgumentParser, road: str = "make", backends: Mapping[str, str] | None = None) -> None:
+    """One flag for every option with a keyword of a road's backends (task -> name, else the default); what is not given
+    is left out."""
     from ..road import keywords
     from ..zoo import registry
 
     groups: dict[str, Any] = {}
-    for word, ((task, name), *_) in keywords(road=road).items():
+    chosen = backends or {}
+    for word, ((task, name), *_) in keywords(chosen, road).items():
         group = groups.setdefault(task, None) or parser.add_argument_group(f"{task} options")
         groups[task] = group
-        _add_flag(group, word, *_described(registry.options_class(task), name))
+        _add_flag(group, word, *_described(registry.options_class(task, chosen.get(task, "")), name))
 
 
-def given_options(args: argparse.Namespace, road: str = "make") -> dict[str, Any]:
+def given_options(
+    args: argparse.Namespace, road: str = "make", backends: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The flat keywords that were given on the command line."""
     from ..road import keywords
 
-    return {word: getattr(args, word) for word in keywords(road=road) if hasattr(args, word)}
+    return {word: getattr(args, word) for word in keywords(backends, road) if hasattr(args, word)}
 
 
 def _described(cls: type[Any], name: str) -> tuple[Any, dataclasses.Field[Any]]:

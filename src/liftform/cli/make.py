@@ -6,20 +6,36 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .. import batch, report
 from ..errors import LiftformError, OutputError, UsageError
 from ..export import FORMATS, check_target
 from ..pipeline import Recipe
+from ..road import GENERAL, MODELS
+from ..runtime import ENGINES, PRECISIONS
+from ..zoo import public
 from . import terminal
 from .arguments import Parser, add_common, add_options, given_options
+from .models import bring
+
+#: What each task of a public model makes, in words.
+_MADE = {"object": "the shape of an object", "mask": "the foreground", "depth": "the depth"}
 
 
-def parser() -> Parser:
-    """The arguments of ``liftform make``."""
+def parser_for(words: Sequence[str]) -> Parser:
+    """The arguments, with the options of the backends that ``words`` name; raises what those raise when imported."""
+    early = Parser(add_help=False)
+    _add_models(early)
+    args, _ = early.parse_known_args([word for word in words if word != "--"])
+    return parser(Recipe().with_options(backends=_backends(args), **_given(args, tuple(MODELS))))
+
+
+def parser(recipe: Recipe | None = None) -> Parser:
+    """The arguments of ``liftform make``, with the options of a recipe's backends."""
     kinds = [suffix[1:] for suffix in FORMATS]
     p = Parser(
         prog="liftform make", description="Lift pictures of objects and scenes into clean, textured, checked 3D assets."
@@ -42,8 +58,18 @@ def parser() -> Parser:
     )
     p.add_argument("--points", action="store_true", help="of a scene, write the coloured points (.ply), not the mesh")
     p.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML recipe; flags win over it")
+    _add_models(p)
     p.add_argument(
-        "--backend", action="append", default=[], metavar="TASK=NAME", help="choose another backend for a task"
+        "--accept-licence", action="store_true", help="you have read and accept the models' licences that ask for that"
+    )
+    p.add_argument(
+        "--device", default=argparse.SUPPRESS, metavar="cpu|cuda[:N]|mps|xpu", help="where public models run (cpu)"
+    )
+    p.add_argument(
+        "--precision", default=argparse.SUPPRESS, choices=PRECISIONS, help="their numbers (auto: float32, everywhere)"
+    )
+    p.add_argument(
+        "--runtime", default=argparse.SUPPRESS, choices=ENGINES, help="who runs ONNX networks (default: onnxruntime)"
     )
     p.add_argument(
         "--seed", type=int, default=argparse.SUPPRESS, metavar="N", help="feeds every random choice (default: 0)"
@@ -52,8 +78,19 @@ def parser() -> Parser:
     p.add_argument("--jobs", type=int, default=1, metavar="N", help="work on several pictures at once (default: 1)")
     p.add_argument("--resume", action="store_true", help="skip pictures whose asset is newer and from the same recipe")
     add_common(p)
-    add_options(p)
+    add_options(p, backends=_named(recipe or Recipe()))
     return p
+
+
+def _add_models(p: Parser) -> None:
+    """The flags that choose backends."""
+    for word, task in MODELS.items():
+        flag = "--" + word.replace("_", "-")
+        text = f"who makes {_MADE[task]}: auto (embedded), or a name of `liftform models`, pulled at first use"
+        p.add_argument(flag, default=argparse.SUPPRESS, metavar="NAME", help=text)
+    p.add_argument(
+        "--backend", action="append", default=[], metavar="TASK=NAME", help="choose another backend for any task"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     jobs, extras = _jobs(args), _extras(args)
     failed = []
+    models = public.named(_named(recipe))
+    with terminal.progress(len(models), bool(models) and not (args.quiet or args.json)) as bar:
+        bring(models, args.accept_licence, not args.quiet, bar)
     with _folders(jobs), terminal.progress(len(jobs), shown=not (args.quiet or args.json)) as bar:
         for outcome in batch.run(jobs, recipe, extras, args.jobs, args.resume, bar):
             bar.next()
@@ -77,9 +117,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     base = Recipe.from_toml(args.recipe) if args.recipe else Recipe()
-    general = {word: getattr(args, word) for word in ("seed", "threads") if hasattr(args, word)}
-    backends = dict(_pair(text) for text in args.backend)
-    return base.with_options(backends=backends, **general, **given_options(args))
+    chosen = base.with_options(backends=_backends(args), **_given(args, tuple(MODELS)))
+    return chosen.with_options(**_given(args, GENERAL), **given_options(args, backends=_named(chosen)))
+
+
+def _given(args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
+    return {word: getattr(args, word) for word in words if hasattr(args, word)}
+
+
+def _named(recipe: Recipe) -> dict[str, str]:
+    """task -> backend."""
+    return {task: section.backend for task, section in recipe.sections.items()}
+
+
+def _backends(args: argparse.Namespace) -> dict[str, str]:
+    return dict(_pair(text) for text in args.backend)
 
 
 def _pair(text: str) -> tuple[str, str]:

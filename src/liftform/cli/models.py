@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import UsageError, WeightsError
 from ..runtime import Runtime
 from ..zoo import cache, public, weights
+from ..zoo.public import size_text
 from . import terminal
 from .arguments import Parser, add_common
 
@@ -58,7 +59,7 @@ def bring(names: Iterable[str], accept: bool, told: bool, bar: Any = None) -> di
     for name in names:
         row = public.model(name)
         if told and not all(cache.find(name, file) for file in row.files):
-            print(f"liftform: pulling {name} ({_size(row.size)}): {row.licence_line}", file=sys.stderr, flush=True)
+            print(f"liftform: pulling {name} ({size_text(row.size)}): {row.licence_line}", file=sys.stderr, flush=True)
         found[name] = pull(name, Runtime(progress=bar) if bar else None, accept)
     return found
 
@@ -224,7 +225,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["name"],
         row["task"],
-        _size(row["bytes"]),
+        size_text(row["bytes"] or 0),
         both,
         row["commercial"],
         *expected,
@@ -240,9 +241,3 @@ def _paths(args: argparse.Namespace, found: dict[str, list[Path]]) -> None:
     elif not args.quiet:
         for path in (path for paths in found.values() for path in paths):
             print(path, flush=True)
-
-
-def _size(count: int | None) -> str:
-    if not count:
-        return "-"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

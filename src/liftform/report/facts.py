@@ -228,8 +228,6 @@ def _trust_warnings(mesh: Mesh) -> list[str]:
 
 def _mesh_decisions(mesh: Mesh, scale: str) -> Iterator[Decision]:
     """What was decided after the picture was understood."""
-    if "model" in mesh.metadata:
-        yield Decision("model", mesh.metadata["model"], "guessed", "the recipe's network, whatever the picture shows")
     if mesh.metadata.get("struts"):
         yield Decision("struts", mesh.metadata["struts"], "guessed", "loose parts joined, to make one piece")
     if hidden := mesh.metadata.get("bake", {}).get("hidden"):

@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import ReconstructionError, UsageError
-from ..runtime import Runtime, need
+from ..runtime import DEVICES, PRECISIONS, Runtime, need
 
 if TYPE_CHECKING:
     import torch
-
-_KINDS = "cpu, cuda, cuda:1, mps or xpu"
 
 
 def torch_device(runtime: Runtime) -> torch.device:
     """The device that ``runtime`` names; raises UsageError when it is misspelt or this machine lacks it."""
     torch = need("torch", "torch")
     kind, _, number = runtime.device.partition(":")
-    if kind not in ("cpu", "cuda", "mps", "xpu") or (number and not number.isdecimal()):
-        raise UsageError(f"no device named {runtime.device!r}", f"known: {_KINDS}")
+    if kind not in DEVICES or (number and not number.isdecimal()):
+        raise UsageError(
+            f"no device named {runtime.device!r}", f"known: {', '.join(DEVICES)}, and cuda:1 for the second"
+        )
     if kind == "cpu":
         return torch.device("cpu")
     room = torch.backends.mps if kind == "mps" else getattr(torch, kind, None)
@@ -38,11 +38,9 @@ def torch_dtype(runtime: Runtime) -> torch.dtype:
     Raises UsageError for half precision on a CPU, which computes it wrongly or not at all.
     """
     torch = need("torch", "torch")
-    name = {"auto": "float32", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(
-        runtime.precision, runtime.precision
-    )
-    if name not in ("float32", "float16", "bfloat16"):
-        raise UsageError(f"no precision named {runtime.precision!r}", "known: auto, float32, bfloat16, float16")
+    if runtime.precision not in PRECISIONS:
+        raise UsageError(f"no precision named {runtime.precision!r}", f"known: {', '.join(PRECISIONS)}")
+    name = "float32" if runtime.precision == "auto" else runtime.precision
     if name == "float16" and runtime.device == "cpu":
         raise UsageError("float16 needs a GPU", "use --precision bfloat16, or float32")
     return getattr(torch, name)

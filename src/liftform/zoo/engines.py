@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError, WeightsError
-from ..runtime import Runtime, need
-
-ENGINES = ("onnxruntime", "openvino")
+from ..runtime import ENGINES, Runtime, need
 
 #: onnxruntime's provider for a kind of device.
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "xpu": "OpenVINOExecutionProvider"}

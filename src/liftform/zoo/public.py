@@ -88,7 +88,7 @@ MODELS: Mapping[str, Public] = MappingProxyType(
             ),
             code="MIT",
             weights="MIT",
-            about="objects from one picture, one pass",
+            about="objects: a far larger network, taught far more things",
             extra="torch",
         ),
         "triposg": Public(
@@ -121,7 +121,7 @@ MODELS: Mapping[str, Public] = MappingProxyType(
             ),
             code="MIT",
             weights="MIT",
-            about="objects from one picture, drawn in many steps; shape without colour",
+            about="objects: finer shapes, drawn in many steps; slow without a GPU",
             extra="torch",
         ),
         "depth-anything": Public(
@@ -206,6 +206,23 @@ MODELS: Mapping[str, Public] = MappingProxyType(
         ),
     }
 )
+
+
+def named(backends: Mapping[str, str]) -> list[str]:
+    """The public models among task -> name of a backend."""
+    return [name for task, name in backends.items() if name in MODELS and MODELS[name].task == task]
+
+
+def runs_on_torch(task: str, name: str) -> bool:
+    """Whether a backend is a public model that torch runs."""
+    return bool(named({task: name})) and MODELS[name].extra == "torch"
+
+
+def size_text(count: int) -> str:
+    """Bytes in words: "4.6 MB"; "-" for none."""
+    if not count:
+        return "-"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def model(name: str) -> Public:

@@ -93,6 +93,17 @@ ROADS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: task -> name -> row, of this process only.
+_ADDED: dict[str, dict[str, Backend]] = {}
+
+
+def add(task: str, name: str, row: Backend) -> None:
+    """Offer a backend in this process, as an entry point does in all; raises UsageError for a name that is taken."""
+    if name in _rows(task):
+        raise UsageError(f"{task!r} has a backend named {name!r} already", "choose another name")
+    _ADDED.setdefault(task, {})[name] = row
+
+
 def tasks(road: str = "") -> list[str]:
     """The tasks of a road (see ROADS), or of all, in the order in which they are walked."""
     return list(ROADS[road] if road else BACKENDS)
@@ -138,7 +149,8 @@ def _rows(task: str) -> dict[str, Backend | metadata.EntryPoint]:
     """Our own rows first, so that a third party can add a name but not take one over."""
     if task not in BACKENDS:
         raise UsageError(f"no task named {task!r}", suggest(task, list(BACKENDS)))
-    return BACKENDS[task] | {n: e for n, e in _entry_points().get(task, {}).items() if n not in BACKENDS[task]}
+    others: dict[str, Backend | metadata.EntryPoint] = {**_entry_points().get(task, {}), **_ADDED.get(task, {})}
+    return BACKENDS[task] | {name: row for name, row in others.items() if name not in BACKENDS[task]}
 
 
 @functools.cache

@@ -28,7 +28,7 @@ WEIGHTS = SOURCE / "weights" / "table.json"
 LAYERS = [
     {"conventions", "errors", "lengths"},
     {"assets", "camera", "planar", "runtime", "recipe", "files"},
-    {"capture", "topology", "appearance", "sampling"},
+    {"capture", "floorplan", "topology", "appearance", "sampling"},
     {"picture", "render", "read_mesh"},
     {"preview"},
     {"zoo"},

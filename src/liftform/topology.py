@@ -197,12 +197,12 @@ def _cutting(positions: Floats, faces: Ints, i: Ints, j: Ints, depth: float) -> 
     """Those of the pairs i, j that share no corner and cut each other (N, 2)."""
     one, two = faces.take(i, axis=0), faces.take(j, axis=0)
     joined = np.zeros(len(i), bool)
-    for p in range(3):
-        for q in range(3):
-            joined |= one[:, p] == two[:, q]
+    for a in range(3):
+        for b in range(3):
+            joined |= one[:, a] == two[:, b]
     apart = np.flatnonzero(~joined)
     i, j = i[apart], j[apart]
-    p, q = (np.asarray(positions[faces[k]], np.float64) for k in (i, j))
+    p, q = (positions[faces[k]].astype(np.float64) for k in (i, j))
     for _ in range(2):
         keep = np.flatnonzero(_meets_plane(p, q, depth))
         i, j, p, q = j[keep], i[keep], q[keep], p[keep]
@@ -306,7 +306,7 @@ def _morton_order(points: Floats) -> Ints:
 class _Boxes:
     """A tree of axis-aligned boxes over triangles in Morton order.
 
-    order (N,): triangle of each leaf. levels: from the leaves to the root, boxes (6, M) as three lowest and three highest
+    order (N,): triangle of each leaf. levels: from leaves to root, boxes (6, M) as three lowest and three highest
     coordinates, two neighbours of a level under one box of the next. wanted: of each level, which boxes hold a triangle
     that one asks about; None: all.
     """

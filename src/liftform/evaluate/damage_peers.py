@@ -17,6 +17,11 @@ from ..topology import merged
 Way = Callable[[Mesh], Mesh]
 
 
+def missing() -> list[str]:
+    """The peers that are not installed."""
+    return [name for name in ("PyMeshFix", "PyMeshLab") if importlib.util.find_spec(name.lower()) is None]
+
+
 def ways(wanted: tuple[str, ...] = ()) -> dict[str, Way]:
     """Name -> repair, ours first; those whose package is missing are left out. ``wanted``: only those names."""
     all_ways: dict[str, Way] = {

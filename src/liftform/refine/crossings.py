@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import topology
 from . import surface
-from .fairing import faired
-from .holes import filled, rims
+from .fairing import densities, faired
+from .holes import edge_keys, filled, rims
 from .sides import extents, parted, parts
-from .weld import without_degenerate
-from .workpiece import Ints, Workpiece
+from .weld import flat, without_degenerate
+from .workpiece import Bools, Floats, Ints, Workpiece
 
 #: Rounds of cutting; the neighbourhood that is cut grows by a ring from the second on.
 _ROUNDS = 7
+#: Corners of faces that cut close ones are drawn so many times, altogether no further than this share of the edges
+#: around and this share of the diagonal.
+_DRAWS, _DRAWN, _DRAWN_FAR = 8, 0.6, 0.007
 #: Edges that a union makes are collapsed when they are shorter than this share of the diagonal.
 _SHORT = 2e-6
 #: Parts of less volume than this share of the cubed diagonal are what slivers leave behind.
@@ -24,39 +28,110 @@ _EMPTY = 1e-10
 _SCRAP, _LONG = 0.05, 0.08
 
 
-def pairs(work: Workpiece) -> Ints | None:
-    """Pairs of faces (N, 2) that cut each other as the mesh will be stored; None when there are too many to tell."""
-    found = topology.self_intersections(work.rounded, work.faces)
+def pairs(work: Workpiece, before: Workpiece | None = None, bad: Ints | None = None) -> Ints | None:
+    """Pairs of faces (N, 2) that cut each other as the mesh will be stored; None when there are too many to tell.
+
+    Given what the work was ``before``, and the faces ``bad`` that cut something then, only pairs with one of those or
+    a face that was not there are looked for: all that there can be.
+    """
+    among = None
+    if before is not None and bad is not None:
+        good = np.ones(len(before.faces), bool)
+        good[bad] = False
+        among = ~np.isin(_fingerprints(work), _fingerprints(before.kept(good)))
+    found = topology.self_intersections(work.rounded, work.faces, among=among)
     return None if found is None else found.astype(np.int64)
 
 
+def _fingerprints(work: Workpiece) -> NDArray[np.uint64]:
+    """A number (F,) for each face that tells its three places from all others, in whatever order they come."""
+    bits = (work.rounded + np.float32(0)).view(np.uint32).astype(np.uint64)
+    point = np.zeros(len(bits), np.uint64)
+    for k in range(3):
+        point = (point ^ bits[:, k]) * np.uint64(0x9E3779B97F4A7C15)
+        point ^= point >> np.uint64(29)
+    return np.asarray((point[work.faces] * point[work.faces]).sum(1) + point[work.faces].prod(1))
+
+
 def resolved(work: Workpiece) -> tuple[Workpiece, dict[str, int]]:
-    """Without self-intersections where that can be had, and counts: parts united, faces cut out, pairs left (-1: many).
+    """Without self-intersections where that can be had, and counts: points drawn, parts united, faces cut, pairs left.
 
     Every part must be closed, oriented and manifold.
     """
-    counts = {"parts_united": 0, "faces_cut": 0, "crossings_left": 0}
+    counts = {"points_relaxed": 0, "parts_united": 0, "faces_cut": 0, "crossings_left": 0}
     found = pairs(work)
+    if found is not None and len(found):
+        work, found, counts["points_relaxed"] = relaxed(work, found)
     for turn in range(_ROUNDS):
         if found is None or not len(found):
             break
+        bad = np.unique(found)
         _, part = parts(work)
         across = part[found[:, 0]] != part[found[:, 1]]
         if across.any() and turn < 2:
             together, number = united(work, part, np.unique(part[found[across]]))
             if number:
-                work, counts["parts_united"] = together, counts["parts_united"] + number
-                found = pairs(work)
+                counts["parts_united"] += number
+                found, work = pairs(together, work, bad), together
                 continue
-        invented = np.unique(found)[work.source[np.unique(found)] < 0]
+        invented = bad[work.source[bad] < 0]
         if turn == 0 and len(invented):
-            work = _filled_otherwise(work, invented)
+            mended = _filled_otherwise(work, invented)
         else:
-            work, cut = recut(work, np.unique(found), rings=max(0, turn - 2))
+            mended, cut = recut(work, bad, rings=max(0, turn - 2))
             counts["faces_cut"] += cut
-        found = pairs(work)
+        found, work = pairs(mended, work, bad), mended
     counts["crossings_left"] = -1 if found is None else len(found)
     return work, counts
+
+
+def relaxed(work: Workpiece, found: Ints) -> tuple[Workpiece, Ints | None, int]:
+    """Where faces cut others that are one edge away (noise, small folds), their corners drawn towards the mean of their
+    neighbours, never far; the work, the pairs that are left, and how many points moved."""
+    start, end = surface.half_edges(work.faces)
+    degree = 2 * np.bincount(start, minlength=len(work.points))
+    first, moved = work, np.zeros(len(work.points), bool)
+    reach = np.minimum(_DRAWN * np.nan_to_num(densities(work.points, work.faces)), _DRAWN_FAR * work.size)
+    left: Ints | None = found
+    for _ in range(_DRAWS):
+        if left is None or not len(left):
+            break
+        near = left[_next_to(work, left)]
+        draw = np.zeros(len(work.points), bool)
+        draw[work.faces[near]] = True
+        mean = (
+            np.stack([_gathered(start, end, work.points[:, k]) for k in range(3)], 1) / np.maximum(degree, 1)[:, None]
+        )
+        to = (work.points + mean) / 2
+        draw &= np.linalg.norm(to - first.points, axis=1) <= reach
+        if not draw.any():
+            break
+        moved |= draw
+        drawn = work.with_(points=np.where(draw[:, None], to, work.points))
+        left, work = pairs(drawn, work, np.unique(left)), drawn
+    if left is None or len(left) >= len(found):
+        return first, found, 0
+    if flat(work.rounded.astype(np.float64), work.faces, work.size).any():
+        work = settled(work)
+        left = pairs(work)
+    return work, left, int(moved.sum())
+
+
+def _gathered(start: Ints, end: Ints, values: Floats) -> NDArray[Any]:
+    """Sums (P,) of the values at the other ends of all half-edges, either way."""
+    return np.asarray(np.bincount(start, values[end], len(values)) + np.bincount(end, values[start], len(values)))
+
+
+def _next_to(work: Workpiece, found: Ints) -> Bools:
+    """Which pairs (N,) of faces are joined by an edge from a corner of one to a corner of the other."""
+    count = np.int64(len(work.points))
+    keys = edge_keys(work.faces, len(work.points))
+    out = np.zeros(len(found), bool)
+    for i in range(3):
+        for j in range(3):
+            a, b = work.faces[found[:, 0], i], work.faces[found[:, 1], j]
+            out |= np.isin(np.minimum(a, b) * count + np.maximum(a, b), keys)
+    return out
 
 
 def united(work: Workpiece, part: Ints, chosen: Ints) -> tuple[Workpiece, int]:
@@ -85,6 +160,7 @@ def united(work: Workpiece, part: Ints, chosen: Ints) -> tuple[Workpiece, int]:
 
 def settled(work: Workpiece) -> Workpiece:
     """Closed and manifold again after faces without area went: what they leave is filled, a few times over."""
+    left = -1
     for _ in range(5):
         work = parted(without_degenerate(work))
         edge, _, uses = surface.undirected(work.faces)
@@ -95,6 +171,9 @@ def settled(work: Workpiece) -> Workpiece:
         if not found:
             break
         work = filled(work, found)
+        if len(work.faces) == left:  # what was filled went again
+            break
+        left = len(work.faces)
     number, part = parts(work)
     volume = np.bincount(part, surface.volumes(work.points, work.faces), number)
     empty = np.abs(volume) < _EMPTY * work.size**3

@@ -17,6 +17,9 @@ _COARSE = 2.0
 _CREASED, _CREASE_COS = 0.08, 0.77
 #: Largest bulge, as a share of the patch's radius: what a cap of 90 degrees has.
 _BULGE = 0.42
+#: Where patches would get more faces than the first, edges wanted at a new point are this multiple of the mean of those
+#: wanted around it: far from wide rims faces may be larger.
+_DENSE, _GROWTH = 10_000, 1.25
 #: Most new faces.
 _MOST = 300_000
 
@@ -50,17 +53,13 @@ def faired(work: Workpiece, first: int) -> Workpiece:
 
 def _crossing(work: Workpiece, first: int, free: Ints, label: Ints) -> Bools:
     """Points (P,) of the patches (label of each free point) that cut something."""
-    corners = work.points[work.faces]
-    low, high = corners.min(1), corners.max(1)
-    box = corners[first:].min((0, 1)), corners[first:].max((0, 1))
-    near = np.flatnonzero((high >= box[0]).all(1) & (low <= box[1]).all(1))
-    found = topology.self_intersections(work.rounded, work.faces[near])
+    found = topology.self_intersections(work.rounded, work.faces, among=np.arange(len(work.faces)) >= first)
     out = np.zeros(len(work.points), bool)
     if found is None or not len(found):
         return out
     owner = np.full(len(work.points), -1, np.int64)
     owner[free] = label
-    hit = np.unique(owner[work.faces[near[found]]])
+    hit = np.unique(owner[work.faces[found]])
     out[free] = np.isin(label, hit[hit >= 0])
     return out
 
@@ -77,6 +76,9 @@ def densities(points: Floats, faces: Ints) -> Floats:
 
 def _refined(points: Floats, faces: Ints, size: Floats) -> tuple[Floats, Ints]:
     """Faces split at their middle while that is far from all corners for the sizes wanted there; edges swapped."""
+    area = np.linalg.norm(surface.cross_products(points, faces), axis=1) / 2
+    expected = float((area / np.maximum(0.43 * size[faces].mean(1) ** 2, 1e-300)).sum())
+    growth = _GROWTH if expected > _DENSE else 1.0
     faces = _swapped(points, faces)
     for _ in range(14):
         corners = points[faces]
@@ -88,7 +90,7 @@ def _refined(points: Floats, faces: Ints, size: Floats) -> tuple[Floats, Ints]:
         new = len(points) + np.arange(int(split.sum()))
         a, b, c = faces[split].T
         thirds = [np.stack(x, 1) for x in ((a, b, new), (b, c, new), (c, a, new))]
-        points, size = np.concatenate([points, middle[split]]), np.r_[size, wanted[split]]
+        points, size = np.concatenate([points, middle[split]]), np.r_[size, growth * wanted[split]]
         faces = _swapped(points, np.concatenate([faces[~split], *thirds]))
     return points, faces
 

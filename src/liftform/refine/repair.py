@@ -18,8 +18,9 @@ from .local import local, prepared
 from .solidify import solidified
 from .workpiece import Workpiece
 
-#: Furthest that cutting out self-intersections may move 99 % of what shows, as a share of the diagonal.
-_MOVED = 0.01
+#: Furthest that cutting out self-intersections may move 99 % of what shows, as a share of the diagonal; and where less
+#: than this share of the faces was cut out (spikes, that is).
+_MOVED, _MOVED_FAR, _FEW_CUT = 0.01, 0.05, 0.03
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ def _objection(mesh: Mesh, counts: dict[str, Any], options: RepairOptions) -> st
         return "faces without area"
     if counts.get("crossings_left"):
         return "it cuts itself"
-    if counts.get("surface_moved", 0) > _MOVED:
+    few = counts.get("faces_cut", 0) < _FEW_CUT * (counts["faces_kept"] + counts.get("faces_cut", 0))
+    if counts.get("surface_moved", 0) > (_MOVED_FAR if few else _MOVED):
         return "too much would have to be cut out"
     return ""
 

@@ -297,7 +297,7 @@ def without_floaters(work: Workpiece, small: float, far: float, seed: int) -> tu
     if number < 2 or small <= 0:
         return work, 0
     spread, owner = _spread(work, seed)
-    group = _groups(work, part, spread, owner, far * work.size / 2.5)
+    group = _groups(work, part, spread, owner, far * float(extents(work, part).max()) / 2.5)
     extent = extents(work, group)
     size = float(extent.max())
     little = extent < 2 * small * size

@@ -5,9 +5,11 @@ Everything follows from a seed: which photograph, which part of it, where and ho
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,7 @@ from ..errors import InputNotFoundError, NothingFoundError, UnreadableError
 from ..files import whole_file
 from ..runtime import Runtime
 from ..understand import foreground
-from ..understand import mask as masks
-from ..zoo import weights
+from ..zoo import registry, weights
 from .tables import Grid
 
 FloatArray = NDArray[np.float32]
@@ -142,14 +143,38 @@ def network(image: FloatArray) -> FloatArray:
     return foreground.look(image, weights.session("mask"))
 
 
-def stage(image: FloatArray) -> FloatArray:
-    """What the whole stage makes of the picture: network, choice of one object, edge; empty where it finds nothing."""
+def stage(image: FloatArray, name: str = "") -> FloatArray:
+    """What the whole stage makes of the picture, by the backend ``name`` (the default one): network, choice of one
+    object, edge; empty where it finds nothing."""
+    make, options = registry.factory("mask", name), registry.options_class("mask", name)
     try:
-        found = masks.mask(masks.MaskOptions(), Runtime())(Capture((Photo(image),))).photo.mask
+        found = make(options(), Runtime())(Capture((Photo(image),))).photo.mask
     except NothingFoundError:
         return np.zeros(image.shape[:2], np.float32)
-    assert found is not None
-    return found.alpha
+    alpha: FloatArray = found.alpha
+    return alpha
+
+
+@dataclass
+class Timed:
+    """A model that notes the seconds of each call."""
+
+    model: Model
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self, image: FloatArray) -> FloatArray:
+        """What the model answers."""
+        start = time.perf_counter()
+        answer = self.model(image)
+        self.seconds.append(time.perf_counter() - start)
+        return answer
+
+
+def candidates(names: Sequence[str] = ()) -> dict[str, Timed]:
+    """Our network alone, our whole stage, and the stage with each of the named networks in it."""
+    found: dict[str, Model] = {"network alone": network, "whole stage": stage}
+    found |= {f"stage by {name}": functools.partial(stage, name=name) for name in names}
+    return {name: Timed(model) for name, model in found.items()}
 
 
 def score(
@@ -157,8 +182,8 @@ def score(
     models: dict[str, Model] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, list[float]]:
-    """IoU of every picture through every model; by default ``network`` and ``stage``."""
-    models = models or {"network alone": network, "whole stage": stage}
+    """IoU of every picture through every model; by default ``candidates()``."""
+    models = models or {**candidates()}
     scores: dict[str, list[float]] = {name: [] for name in models}
     for i, picture in enumerate(pictures):
         for name, model in models.items():
@@ -167,16 +192,16 @@ def score(
     return scores
 
 
-def grid(scores: dict[str, list[float]]) -> Grid:
-    """Mean, median and lower tenth of the IoU, and the share of pictures at 0.9 or better."""
-    rows = []
+def grid(scores: dict[str, list[float]], models: Mapping[str, Timed] | None = None) -> Grid:
+    """Mean, median and lower tenth of the IoU, the share of pictures at 0.9 or better; the models' median seconds."""
+    rows, timed = [], models or {}
     for name, values in scores.items():
         found = (np.mean(values), np.median(values), np.quantile(values, 0.1), np.mean(np.array(values) >= 0.9))
-        rows.append((name, *(f"{value:.3f}" for value in found)))
+        seconds = (f"{np.median(timed[name].seconds):.2f}",) if name in timed else ()
+        rows.append((name, *(f"{value:.3f}" for value in found), *seconds))
     count = len(next(iter(scores.values())))
-    return Grid(
-        f"IoU at 0.5 of {count} composites", ("", "mean", "median", "lowest tenth", "share >= 0.9"), tuple(rows)
-    )
+    head = ("", "mean", "median", "lowest tenth", "share >= 0.9", *(("seconds",) if timed else ()))
+    return Grid(f"IoU at 0.5 of {count} composites", head, tuple(rows))
 
 
 def sheet(pictures: Sequence[Composite], scores: Sequence[float], out: Path, model: Model = stage) -> None:

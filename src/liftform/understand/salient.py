@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..capture import Capture
 from ..errors import WeightsError
 from ..runtime import Runtime, silent
+from ..zoo.device import within_memory
 from .mask import MaskOptions, estimator, is_plain
 from .matting import resized_planes
 
@@ -63,7 +64,8 @@ def salient(name: str, options: MaskOptions, runtime: Runtime) -> Callable[[Capt
     def predict(image: FloatArray, pick: tuple[float, float] | None) -> FloatArray:
         if is_plain(image):
             return np.zeros(image.shape[:2], np.float32)
-        return probability(image, ROWS[name], session_of(name, runtime))
+        with within_memory(f"the mask network {name}", "try --mask-model u2netp, or close other programs"):
+            return probability(image, ROWS[name], session_of(name, runtime))
 
     return estimator(options, runtime, predict, f"network {name}")
 

@@ -60,16 +60,20 @@ def torch_threads(runtime: Runtime) -> Iterator[None]:
 
 @contextmanager
 def within_memory(what: str, remedy: str) -> Iterator[None]:
-    """Raise ReconstructionError instead of an out-of-memory error of Python or torch; ``remedy`` says what to try."""
+    """Raise ReconstructionError instead of an out-of-memory error of Python, torch or an ONNX engine; ``remedy`` says
+    what to try."""
     try:
         yield
     except MemoryError as error:
         raise ReconstructionError(f"{what}: not enough memory", remedy) from error
-    except RuntimeError as error:
+    except Exception as error:  # onnxruntime's errors have no class of Python's among their bases
         if type(error).__name__ == "OutOfMemoryError" or any(w in str(error).lower() for w in _MEMORY):
             raise ReconstructionError(f"{what}: not enough memory on the device", remedy) from error
         raise
 
 
-#: What torch says on a CPU, on MPS and on XPU, where it has no class of its own for this.
-_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "out_of_resources")
+#: What torch says on a CPU, on MPS and on XPU, where it has no class of its own for this; and the ONNX engines.
+_MEMORY = (
+    *("can't allocate memory", "out of memory", "not enough memory", "out_of_resources"),
+    *("bad allocation", "bad_alloc", "failed to allocate memory"),
+)

@@ -173,6 +173,8 @@ MODELS: Mapping[str, Public] = MappingProxyType(
             code="Apache-2.0",
             weights="Apache-2.0",
             about="foreground, small and quick",
+            memory=0.4,
+            seconds=0.5,
         ),
         "isnet": Public(
             task="mask",

@@ -58,7 +58,7 @@ def bring(names: Iterable[str], accept: bool, told: bool, bar: Any = None) -> di
     found = {}
     for name in names:
         row = public.model(name)
-        if told and not all(cache.find(name, file) for file in row.files):
+        if told and not cache.offline() and not all(cache.find(name, file) for file in row.files):
             print(f"liftform: pulling {name} ({size_text(row.size)}): {row.licence_line}", file=sys.stderr, flush=True)
         found[name] = pull(name, Runtime(progress=bar) if bar else None, accept)
     return found

@@ -118,6 +118,7 @@ MODELS: Mapping[str, Public] = MappingProxyType(
                     "a2e667c24927a5a35e5f19fcb4c75890e9399aa966b6db8131d7df733a750c8b",
                 ),
                 File("scheduler_config", "scheduler/scheduler_config.json"),
+                File("preprocessor", "feature_extractor_dinov2/preprocessor_config.json"),
             ),
             code="MIT",
             weights="MIT",

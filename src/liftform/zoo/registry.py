@@ -62,6 +62,9 @@ BACKENDS: dict[str, dict[str, Backend]] = {
         "triposr": Backend(
             "liftform.reconstruct.triplane:triplane", "liftform.reconstruct.triplane:TriplaneOptions", "torch"
         ),
+        "triposg": Backend(
+            "liftform.reconstruct.diffusion:diffusion", "liftform.reconstruct.diffusion:DiffusionOptions", "torch"
+        ),
     },
     "relief": {"torn": Backend("liftform.reconstruct.relief:relief", "liftform.reconstruct.relief:ReliefOptions")},
     "complete": {"mirrored": Backend("liftform.refine.complete:complete", "liftform.refine.complete:CompleteOptions")},

@@ -98,9 +98,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = _recipe(args)
     jobs, extras = _jobs(args), _extras(args)
     failed = []
-    models = public.named(_named(recipe))
-    with terminal.progress(len(models), bool(models) and not (args.quiet or args.json)) as bar:
-        bring(models, args.accept_licence, not args.quiet, bar)
+    bring(public.named(_named(recipe)), args.accept_licence, not args.quiet, not (args.quiet or args.json))
     with _folders(jobs), terminal.progress(len(jobs), shown=not (args.quiet or args.json)) as bar:
         for outcome in batch.run(jobs, recipe, extras, args.jobs, args.resume, bar):
             bar.next()

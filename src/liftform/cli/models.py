@@ -51,16 +51,18 @@ def run(args: argparse.Namespace) -> int:
     return _ACTIONS[args.action](args)
 
 
-def bring(names: Iterable[str], accept: bool, told: bool, bar: Any = None) -> dict[str, dict[str, Path]]:
+def bring(names: Iterable[str], accept: bool, told: bool, drawn: bool) -> dict[str, dict[str, Path]]:
     """Pull the models that are not here, each with its licence in one line on stderr; name -> role -> path."""
     from ..zoo.pull import pull
 
     found = {}
     for name in names:
         row = public.model(name)
-        if told and not cache.offline() and not all(cache.find(name, file) for file in row.files):
+        absent = not all(cache.find(name, file) for file in row.files)
+        if told and absent and not cache.offline():
             print(f"liftform: pulling {name} ({size_text(row.size)}): {row.licence_line}", file=sys.stderr, flush=True)
-        found[name] = pull(name, Runtime(progress=bar) if bar else None, accept)
+        with terminal.progress(1, drawn and absent, [f"pull {name}"]) as bar:
+            found[name] = pull(name, Runtime(progress=bar), accept)
     return found
 
 
@@ -77,8 +79,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _pull(args: argparse.Namespace) -> int:
     names = _names(args)
-    with terminal.progress(len(names), not (args.quiet or args.json), [f"pull {name}" for name in names[:1]]) as bar:
-        found = bring(names, args.accept_licence, not args.quiet, bar)
+    found = bring(names, args.accept_licence, not args.quiet, not (args.quiet or args.json))
     _paths(args, {name: list(files.values()) for name, files in found.items()})
     return 0
 

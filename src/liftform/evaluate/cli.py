@@ -49,6 +49,9 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--cases", type=Path, required=True, help="the bench's cases.jsonl")
     p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
     p.add_argument("--seed", type=int, default=0, help="of photographs, places and sizes")
+    p.add_argument(
+        "--model", action="append", default=[], metavar="NAME", help="also the stage by this public network"
+    )
     p.add_argument("-o", "--output", type=Path, help="a sheet of all composites, worst first")
     _add_shown(p, _mask)
     p = commands.add_parser("speed", help="measure times, memory and sizes against the limits")
@@ -233,10 +236,13 @@ def _mask(args: argparse.Namespace) -> int:
     from . import masks
 
     pictures = masks.composed(args.cases, masks.photographs(args.photographs), args.seed, args.limit)
-    scores = masks.score(pictures, progress=_counter(args.quiet or args.json))
+    models = masks.candidates(args.model)
+    scores = masks.score(pictures, {**models}, _counter(args.quiet or args.json))
     if args.output:
         masks.sheet(pictures, scores["whole stage"], args.output)
-    _show(args, [masks.grid(scores)], {"names": [picture.name for picture in pictures], "iou": scores})
+    seconds = {name: model.seconds for name, model in models.items()}
+    names = [picture.name for picture in pictures]
+    _show(args, [masks.grid(scores, models)], {"names": names, "iou": scores, "seconds": seconds})
     return 0
 
 

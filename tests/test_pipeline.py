@@ -151,6 +151,17 @@ def test_models_are_named_by_keywords(tmp_path):
         Recipe.from_options(model=3)
 
 
+def test_the_report_names_the_network_and_what_could_be_pulled(picture, fake):
+    own = Road.of(None, lambda *_: None, {})._network("object", None)
+    assert (own.value, own.origin) == ("embedded", "guessed")
+    assert "--model triposr (MIT, 1.7 GB)" in own.note
+    named = Road.of(None, lambda *_: None, {"mask_model": "u2netp"})._network("mask", None)
+    assert (named.value, named.origin) == ("u2netp", "given")
+    assert "code Apache-2.0, weights Apache-2.0; commercial use allowed" in named.note
+    facts = make(picture, fake).report.to_dict()
+    assert [d["value"] for d in facts["decisions"] if d["what"] == "model"] == ["fake"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

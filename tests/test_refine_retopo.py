@@ -14,6 +14,7 @@ from liftform.errors import MissingExtraError
 from liftform.refine.polygons import Polygons, paired, regularity, squareness, subdivided
 from liftform.refine.retopo import RetopoOptions, retopo
 from liftform.refine.settle import Ground, Held, away, crossings, settled
+from liftform.refine.walking import completed
 from liftform.runtime import Runtime
 from liftform.topology import health
 
@@ -117,3 +118,27 @@ def test_polygons_become_a_mesh_with_quads_first():
     assert mesh.quads == 1
     np.testing.assert_array_equal(mesh.polygons[0], [[0, 1, 2, 3]])
     np.testing.assert_array_equal(mesh.polygons[1], [[1, 4, 2]])
+
+
+def test_triangles_walk_to_each_other_and_leave_quads():
+    """Two triangles far apart in a closed mesh of quads: the quads between them are cut anew."""
+    mesh = grid_torus(16, 10)
+    whole = paired(*of(mesh))
+    quads = whole.quads.tolist()
+    first, last = quads[0], quads[len(quads) // 2]
+    inside = [(0.5, 0.2, 0.1, 0.2) @ whole.points[quad] for quad in (first, last)]
+    points = np.concatenate([whole.points, inside])
+    fans = []
+    for middle, quad in ((len(points) - 2, first), (len(points) - 1, last)):  # a quad and two triangles in place of one
+        a, b, c, d = quad
+        fans += [(a, b, middle), (d, a, middle)]
+        quads.append([b, c, d, middle])
+    rest = [quad for quad in quads if quad not in (first, last)]
+    odd = Polygons(points, np.array(rest), np.array(fans))
+    out = completed(odd, 0.1)
+    assert len(out.triangles) == 0
+    assert out.count == odd.count - 2
+    assert health(out.mesh()).manifold
+    assert squareness(out.points, out.quads).min() > 0.09
+    assert completed(odd, 0.1, farthest=0.0).count == odd.count
+    assert completed(odd, 2.0).count == odd.count  # nothing is so square

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +13,7 @@ from .assets import Mesh, Model
 from .errors import OutputError, UsageError
 from .road import Recipe, Stages
 from .runtime import Progress, silent
+from .topology import merged
 from .zoo import registry
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _REMADE_ERROR = 0.0005
 _MANY, _HARD = 10_000, 0.25
 #: Texture coordinates of which more than this share lies under two faces hold no maps of detail.
 _SHARED = 0.01
+#: Farther off than this share of the diagonal, a reduction that kept seams and material lines is tried without.
+_SPOILED = 0.03
 
 
 def fix(
@@ -181,7 +184,18 @@ class Road(Stages):
             options = replace(options, error=_REMADE_ERROR)
         stage = registry.factory("reduce", self._name("reduce"))(options, runtime)
         reduced: Mesh = self._run("reduce", stage, mesh)
-        return reduced
+        return self._freely(stage, mesh, reduced)
+
+    def _freely(self, stage: Callable[[Mesh], Mesh], mesh: Mesh, reduced: Mesh) -> Mesh:
+        """The reduced mesh; where keeping seams and material lines spoiled it, one reduced without them if that comes
+        nearer: it gets its looks anew."""
+        facts = reduced.metadata["reduce"]
+        if mesh.uv is None or (facts["ended"] != "stuck" and _farthest(facts) <= _SPOILED):
+            return reduced
+        bare = stage(Mesh(*merged(mesh), name=mesh.name, metadata=mesh.metadata))
+        found = bare.metadata["reduce"]
+        fewer = len(bare.faces) < len(reduced.faces) or facts["ended"] != "stuck"
+        return bare if fewer and _farthest(found) < _farthest(facts) else reduced
 
     def _fewer(self) -> bool:
         """Whether fewer faces are asked for."""
@@ -245,6 +259,11 @@ class Road(Stages):
         recipe = self.recipe
         assert isinstance(recipe, FixRecipe)
         return Fixed(model, before, now, was, judge(now), recipe, self.times)
+
+
+def _farthest(facts: Mapping[str, Any]) -> float:
+    """The largest deviation that a reduction notes."""
+    return max(float(facts["deviation"][name]) for name in ("max_there", "max_back"))
 
 
 def _has_looks(mesh: Mesh) -> bool:

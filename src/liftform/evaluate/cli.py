@@ -28,6 +28,12 @@ def add_commands(commands: Any) -> None:
     _add_trust(commands)
     _add_texture(commands)
     _add_damage(commands)
+    p = commands.add_parser("finish", help="measure time and memory of mending, remaking, reducing and baking")
+    p.add_argument("--faces", type=int, nargs="+", metavar="N", help="sizes of the meshes (default: 1k to 2M)")
+    p.add_argument("--tasks", nargs="+", metavar="TASK", help="local solid web fix (default: all)")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
+    _add_shown(p, _finish)
+    _add_quads(commands)
     p = commands.add_parser("optimise", help="what constraints at inference buy for the time they take")
     p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl")
     p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
@@ -49,9 +55,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--cases", type=Path, required=True, help="the bench's cases.jsonl")
     p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
     p.add_argument("--seed", type=int, default=0, help="of photographs, places and sizes")
-    p.add_argument(
-        "--model", action="append", default=[], metavar="NAME", help="also the stage by this public network"
-    )
+    p.add_argument("--model", action="append", default=[], metavar="NAME", help="also the stage by this public network")
     p.add_argument("-o", "--output", type=Path, help="a sheet of all composites, worst first")
     _add_shown(p, _mask)
     p = commands.add_parser("speed", help="measure times, memory and sizes against the limits")
@@ -103,8 +107,20 @@ def _add_damage(commands: Any) -> None:
     p.add_argument("--ways", nargs="+", default=[], metavar="NAME", help="only these ways (default: all installed)")
     p.add_argument("--seed", type=int, default=0, help="of shapes, objects and damage")
     p.add_argument("--records", type=Path, metavar="FILE", help="keep results here, and go on where it stops")
+    p.add_argument("--picture", type=Path, metavar="FILE", help="draw some cases before and after, .jpg or .png")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _damage)
+
+
+def _add_quads(commands: Any) -> None:
+    p = commands.add_parser("quads", help="lay objects out in quads both ways: likeness, regularity, time")
+    p.add_argument("--objects", type=Path, required=True, help="folder of objects with manifest.jsonl")
+    p.add_argument("--count", type=int, default=30, help="objects, of all collections in turn (30)")
+    p.add_argument("--faces", type=int, default=5000, help="about so many quads (5000)")
+    p.add_argument("--out", type=Path, default=Path("evaluation/quads"), help="folder of meshes and records")
+    p.add_argument("--picture", type=Path, metavar="FILE", help="draw a few as wires, .jpg or .png")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
+    _add_shown(p, _quads)
 
 
 def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -191,7 +207,7 @@ def _texture(args: argparse.Namespace) -> int:
 def _damage(args: argparse.Namespace) -> int:
     from itertools import chain
 
-    from . import damage, damage_cases, damage_peers
+    from . import damage, damage_cases, damage_peers, damage_picture
 
     groups = [damage_cases.damaged(args.objects, args.cases, args.seed)]
     groups.append(damage_cases.generated(args.generated, args.seed))
@@ -200,11 +216,39 @@ def _damage(args: argparse.Namespace) -> int:
     count = _counter(args.quiet or args.json)
     total = args.cases + args.generated + max(args.as_they_are, 0)
     ways = damage_peers.ways(tuple(args.ways))
+    absent = [name for name in damage_peers.missing() if name in args.ways or not args.ways]
+    if absent:
+        print(f"liftform: left out, not installed: {', '.join(absent)}", file=sys.stderr)
     records = damage.evaluate_damage(chain(*groups), ways, args.records, lambda done: count(done, max(total, done + 1)))
+    if args.picture:
+        damage_picture.write(args.objects, args.seed, args.picture)
     if args.markdown:
         damage.write_page(records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
     _show(args, damage.grids(records), {"records": records})
     return 0
+
+
+def _quads(args: argparse.Namespace) -> int:
+    from . import quads
+
+    records = quads.evaluate_quads(args.objects, args.out, args.count, args.faces, _counter(args.quiet or args.json))
+    if args.picture:
+        quads.write_picture(records, args.out, args.picture)
+    if args.markdown:
+        quads.write_page(records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]), args.picture, args.faces)
+    _show(args, quads.grids(records), {"records": records})
+    return 0
+
+
+def _finish(args: argparse.Namespace) -> int:
+    from . import finish
+
+    counter = _counter(args.quiet or args.json)
+    found = finish.measure_finish(args.faces or finish.SIZES, tasks=args.tasks or tuple(finish.TASKS), progress=counter)
+    if args.markdown:
+        finish.write_page(found, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+    _show(args, finish.grids(found), {"records": [vars(one) for one in found]})
+    return 0 if finish.within(found) else 1
 
 
 def _optimise(args: argparse.Namespace) -> int:

@@ -84,19 +84,24 @@ def squareness(points: Floats, quads: Ints) -> Floats:
 def paired(points: Floats, triangles: Ints) -> Polygons:
     """Triangles joined in pairs to quads, the squarest first; left-over ones find a partner by moving quads aside
     along a path of pairs (augmenting paths; few triangles stay alone)."""
-    h, t = surface.pairs(triangles)
-    if not len(h):
+    a, b, quads = _joints(triangles)
+    if not len(quads):
         return Polygons(points, np.zeros((0, 4), np.int64), triangles)
-    flat = triangles.ravel()
-    start, tip = flat[h - h % 3 + (h + 2) % 3], flat[t - t % 3 + (t + 2) % 3]
-    quads = np.stack([flat[h], tip, flat[t], start], 1)  # their halves are the triangles
     value = squareness(points, quads)
     order = np.argsort(-value, kind="stable")
     order = order[value[order] > _WORST]
-    partner, via = _greedy(order, h // 3, t // 3, len(triangles))
-    _augment(partner, via, h // 3, t // 3, value)
+    partner, via = _greedy(order, a, b, len(triangles))
+    _augment(partner, via, a, b, value)
     alone = np.flatnonzero(via < 0)
     return Polygons(points, quads[np.unique(via[via >= 0])], triangles[alone])
+
+
+def _joints(triangles: Ints) -> tuple[Ints, Ints, Ints]:
+    """Neighbours a and b (E,) across every inner edge, and the quad (E, 4) that they are together."""
+    h, t = surface.pairs(triangles)
+    flat = triangles.ravel()
+    start, tip = flat[h - h % 3 + (h + 2) % 3], flat[t - t % 3 + (t + 2) % 3]
+    return h // 3, t // 3, np.stack([flat[h], tip, flat[t], start], 1)
 
 
 def _greedy(order: Ints, a: Ints, b: Ints, count: int) -> tuple[Ints, Ints]:

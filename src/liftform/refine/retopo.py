@@ -21,6 +21,7 @@ from .nearest import Nearest
 from .polygons import Polygons, paired, regularity, subdivided
 from .reduce import ReduceOptions, reduce
 from .settle import Ground, Held, crossings, settled
+from .walking import completed
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,6 +33,10 @@ _MIRRORED, _NEAR = 0.99, 0.002
 #: Quads that follow the field are taken when nothing of the source is farther from them than this share of its
 #: diagonal, or of the usual edge where that is more.
 _FARTHEST, _OF_EDGE = 0.02, 0.8
+#: Triangles are paired to quads at least so square, 1 is a rectangle; and where quads alone are asked for.
+_SQUARE, _SKEW = 0.5, 0.02
+#: How far they may walk where others may stay, and how many times as long the last ones are looked for elsewhere.
+_NEARBY, _PATIENCE = 4.0, 6
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,13 @@ def retopo(options: RetopoOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     """Refiner: a new mesh of quads over the same surface, ``Mesh.quads`` set; positions and smooth normals alone (see
     ``transfer`` for the rest).
 
-    Each part is laid out along a field of directions by Instant Meshes (extra ``quads``), mended, and drawn to the
-    source's nearest points and sharp edges. Small parts, open ones, and those that come back broken or farther than
-    2 % of the diagonal from the source, are reduced instead, their triangles paired and divided into quads (more of
-    them than asked for where fewer would make the surface cut itself). "pure": a quarter as many polygons, each
-    divided into quads. A mirror plane through the middle, across an axis, is kept exactly: one half is made, and
-    mirrored. What is closed and manifold stays so.
+    Each part is laid out along a field of directions by Instant Meshes (extra ``quads``), mended, its triangles walked
+    to each other and joined (see module ``walking``), and drawn to the source's nearest points and sharp edges. Small
+    parts, open ones, and those that come back broken or farther than 2 % of the diagonal from the source, are reduced
+    instead, their triangles paired and divided into quads (more of them than asked for where fewer would make the
+    surface cut itself). "pure": where triangles are left all the same, each of a quarter as many polygons is divided
+    into quads. A mirror plane through the middle, across an axis, is kept exactly: one half is made, and mirrored.
+    What is closed and manifold stays so.
 
     metadata["retopo"]: quads (share of faces), valence4 (share of vertices), aspect, squareness (see ``Regularity``),
     deviation both ways (see ``Deviation``), flipped (faces that look away from the source), symmetry (axis or null),
@@ -164,9 +170,18 @@ def _of_part(
 def _along_field(part: _Part, budget: int, options: RetopoOptions, runtime: Runtime) -> Polygons | None:
     """Polygons that follow the field, or None where they are not whole, cut themselves, or miss the source."""
     pure = options.kind == "pure"
+    drawn = _laid(part, budget, options, runtime, divided=False)
+    if drawn is not None and pure and len(drawn.triangles):  # of two halves, each may have had an odd one
+        drawn = _checked(completed(drawn, _SKEW, _PATIENCE), part.ground)
+    if pure and (drawn is None or len(drawn.triangles)):
+        drawn = _laid(part, budget // 4, options, runtime, divided=True)
+    return drawn
+
+
+def _laid(part: _Part, target: int, options: RetopoOptions, runtime: Runtime, divided: bool) -> Polygons | None:
+    """About ``target`` polygons, each divided into quads or their triangles paired. None as of ``_along_field``."""
     crease = options.crease_deg if options.crease_deg < 180 else -1.0
     closed = part.closed
-    target = budget // 4 if pure else budget
     if part.axis is not None:  # the cut has to be covered too, and that will be thrown away
         target = int(target * _area(closed) / max(_area(part.mesh), 1e-300))
     found = field_quads(closed.vertices.astype(np.float64), closed.faces.astype(np.int64), target, crease, runtime)
@@ -174,9 +189,25 @@ def _along_field(part: _Part, budget: int, options: RetopoOptions, runtime: Runt
         found = _uncapped(found, part.axis, part.middle)
     if found is None:
         return None
-    drawn = settled(subdivided(found) if pure else found, part.ground, part.held(subdivided(found) if pure else found))
-    drawn = drawn if part.axis is None else _mirrored(drawn, part.axis, part.middle)
-    return drawn if _whole(drawn) and not len(crossings(drawn)) and _near(drawn, part.ground) else None
+    if divided:
+        return _drawn(subdivided(found), part)
+    near = completed(found, _SQUARE, farthest=_NEARBY)
+    if options.kind == "pure":
+        whole = completed(near, _SQUARE)
+        drawn = _drawn(completed(whole, _SKEW, _PATIENCE if part.axis is None else 1), part)
+        return drawn or _drawn(whole, part) or _drawn(near, part)
+    return _drawn(near, part) or _drawn(found, part)
+
+
+def _drawn(polygons: Polygons, part: _Part) -> Polygons | None:
+    """Polygons on the ground, mirrored where they are a half; None as of ``_along_field``."""
+    drawn = settled(polygons, part.ground, part.held(polygons))
+    return _checked(drawn if part.axis is None else _mirrored(drawn, part.axis, part.middle), part.ground)
+
+
+def _checked(polygons: Polygons, ground: Ground) -> Polygons | None:
+    """The polygons if they are whole, do not cut themselves and lie near the ground."""
+    return polygons if _whole(polygons) and not len(crossings(polygons)) and _near(polygons, ground) else None
 
 
 def _by_pairs(part: _Part, budget: int, runtime: Runtime) -> Polygons:
@@ -186,6 +217,8 @@ def _by_pairs(part: _Part, budget: int, runtime: Runtime) -> Polygons:
         if not fewer.metadata["reduce"].get("new_self_intersections"):
             break
     polygons = subdivided(paired(fewer.vertices.astype(np.float64), fewer.faces.astype(np.int64)))
+    if 4 * polygons.count <= 1.5 * budget:
+        polygons = subdivided(polygons)
     polygons = settled(polygons, part.ground, part.held(polygons))
     return polygons if part.axis is None else _mirrored(polygons, part.axis, part.middle)
 
@@ -244,10 +277,11 @@ def _on_border(polygons: Polygons) -> NDArray[np.bool_]:
 
 
 def _near(polygons: Polygons, ground: Ground) -> bool:
-    """Whether nothing of the ground is far from the polygons."""
+    """Whether nothing of the ground is far from the polygons, and nothing of them from it."""
     mesh = Mesh(polygons.points.astype(np.float32), polygons.halves.astype(np.int32))
-    gap = Nearest(mesh, 0)(spread(ground.mesh, 4000)).distance
-    return bool(gap.max() <= max(_FARTHEST * ground.size, _OF_EDGE * _step(polygons)))
+    there = Nearest(mesh, 0)(spread(ground.mesh, 4000)).distance.max()
+    back = ground.nearest(spread(mesh, 4000)).distance.max()
+    return bool(max(there, back) <= max(_FARTHEST * ground.size, _OF_EDGE * _step(polygons)))
 
 
 def _step(polygons: Polygons) -> float:

@@ -83,7 +83,7 @@ class Studio:
         """In clay, with the edges of its polygons, from the first and third camera."""
         edges = self.mesh.vertices[real_edges(self.mesh.faces, self.mesh.quads)]
         chosen = [0, 2]
-        tiles = self._drawn(lambda camera: _wired(self.scene, camera, edges), chosen)
+        tiles = self._drawn(lambda camera: wired(self.scene, camera, edges), chosen)
         return self._named(tiles, "Polygons: ", chosen)
 
     def walls(self, thin: float, good: float) -> list[Picture]:
@@ -180,7 +180,8 @@ def _marked(scene: Scene, camera: Camera, found: Defects) -> Bytes:
     return _halved(image)
 
 
-def _wired(scene: Scene, camera: Camera, edges: Floats) -> Bytes:
+def wired(scene: Scene, camera: Camera, edges: Floats) -> Bytes:
+    """A view in clay with edges (E, 2, 3) drawn where they show, at half the camera's size."""
     view, image = _clay(scene, camera)
     return _halved(_with_edges(image, view, camera, edges, _WIRE, 1, 0.0))
 

@@ -147,6 +147,10 @@ def test_models_are_named_by_keywords(tmp_path):
     assert Recipe.from_toml(tmp_path / "r.toml") == Recipe.from_options(mask=Path("cup.png"), mask_model="isnet")
     with pytest.raises(UsageError, match=r"no mask model named 'u2net' .*did you mean 'u2netp'"):
         Recipe.from_options(mask_model="u2net")
+    with pytest.raises(
+        UsageError, match="'height' in options is no option of the scale backend 'fake' — 'floor' has it"
+    ):
+        Recipe.from_options(backends={"scale": "fake"}, height=0.3)
     with pytest.raises(UsageError, match="no model named 3"):
         Recipe.from_options(model=3)
 

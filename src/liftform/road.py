@@ -111,8 +111,12 @@ class Recipe:
                     sections[task] = _with_field(sections[task], name, value, f"[{task}] of {where}")
             elif word in registry.tasks(self.ROAD):
                 raise UsageError(f"{word!r} in {where} must be a table, not {value!r}", f"write [{word}]")
+            elif word in (usual := keywords(road=self.ROAD)):
+                task = usual[word][0][0]
+                told = f"{word!r} in {where} is no option of the {task} backend {sections[task].backend!r}"
+                raise UsageError(told, f"{registry.default(task)!r} has it")
             else:
-                words = [*GENERAL, *known, *registry.tasks(self.ROAD)]
+                words = [*GENERAL, *MODELS, *known, *registry.tasks(self.ROAD)]
                 raise UsageError(f"unknown option {word!r} in {where}", suggest(word, words))
         return replace(self, sections=sections, **general)
 

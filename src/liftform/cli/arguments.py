@@ -70,16 +70,17 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def add_options(parser: argparse.ArgumentParser, road: str = "make", backends: Mapping[str, str] | None = None) -> None:
     """One flag for every option with a keyword of a road's backends (task -> name, else the default); what is not given
-    is left out."""
+    is left out. Flags of default backends stay: that another one lacks the option is for the recipe to say."""
     from ..road import keywords
     from ..zoo import registry
 
     groups: dict[str, Any] = {}
-    chosen = backends or {}
-    for word, ((task, name), *_) in keywords(chosen, road).items():
+    usual, chosen = keywords(road=road), keywords(backends, road)
+    for word, ((task, name), *_) in {**usual, **chosen}.items():
         group = groups.setdefault(task, None) or parser.add_argument_group(f"{task} options")
         groups[task] = group
-        _add_flag(group, word, *_described(registry.options_class(task, chosen.get(task, "")), name))
+        backend = (backends or {}).get(task, "") if word in chosen else ""
+        _add_flag(group, word, *_described(registry.options_class(task, backend), name))
 
 
 def given_options(
@@ -88,7 +89,8 @@ def given_options(
     """The flat keywords that were given on the command line."""
     from ..road import keywords
 
-    return {word: getattr(args, word) for word in keywords(backends, road) if hasattr(args, word)}
+    words = {**keywords(road=road), **keywords(backends, road)}
+    return {word: getattr(args, word) for word in words if hasattr(args, word)}
 
 
 def _described(cls: type[Any], name: str) -> tuple[Any, dataclasses.Field[Any]]:

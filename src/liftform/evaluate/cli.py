@@ -62,6 +62,14 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--picture", type=Path, help="what the 12-megapixel JPEG is made from (default: an example)")
     p.add_argument("--runs", type=int, default=7, help="warm runs")
     _add_shown(p, _speed)
+    p = commands.add_parser("zoo", help="time a public model at full size with random weights: nothing is downloaded")
+    p.add_argument("--model", default="triposr", help="which (triposr)")
+    p.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], help="one run each (float32 bfloat16)")
+    p.add_argument("--device", default="cpu", help="where: cpu, cuda, cuda:1, mps or xpu (cpu)")
+    p.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it likes")
+    p.add_argument("--resolution", type=int, default=256, help="nodes along the side of the field's box (256)")
+    p.add_argument("--weights", type=Path, metavar="FOLDER", help="keep the random weights there, for other programs")
+    _add_shown(p, _zoo)
     placing_cli.add_commands(commands, _add_shown, _show, _counter)
 
 
@@ -296,6 +304,17 @@ def _speed(args: argparse.Namespace) -> int:
     found = measure_speed(args.picture, args.runs)
     _show(args, found.grids(), {"measures": [{**vars(m), "within": m.within} for m in found.measures]})
     return 0 if all(m.within for m in found.measures) else 1
+
+
+def _zoo(args: argparse.Namespace) -> int:
+    from . import zoo
+
+    found = zoo.measure_zoo(
+        *(args.model, tuple(args.precision), args.device, args.threads, args.resolution, args.weights),
+        progress=_counter(args.quiet or args.json),
+    )
+    _show(args, [zoo.grid(found)], {"runs": [vars(run) for run in found]})
+    return 0
 
 
 def _show(args: argparse.Namespace, grids: list[Grid], facts: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ def lifted(
     network: triposr.TripoSR, image: FloatArray, options: TriplaneOptions, runtime: Runtime
 ) -> tuple[FloatArray, NDArray[np.int32], FloatArray]:
     """Picture (S, S, 3) to vertices (V, 3) in the network's frame, outward faces (F, 3) and sRGB (V, 3)."""
-    device = network.tokenizer.embeddings.device
+    device = network.tokenizer["embeddings"].device
     with torch.inference_mode(), torch_threads(runtime):
         picture = torch.from_numpy(image).to(device)[None]
         planes = network(picture, lambda share: runtime.progress("object", 0.05 + 0.65 * share))
@@ -105,21 +105,18 @@ def extracted(field: triposr.Field, nodes: int, level: float) -> tuple[FloatArra
     # A node more on either side, where nothing may be, then up to a whole number of coarse cells.
     shape = (-(-(nodes + 1) // 2**LEVELS) + 1,) * 3
     coarse = Grid(np.zeros(shape, np.float32), np.full(3, -field.config.radius - step), step * 2**LEVELS)
-    below = functools.partial(_below, field, field.raw_level(level))
+    below = functools.partial(_below, field, field.raw_level(level), field.config.radius + 0.5 * step)
     coarse.values[...] = below(coarse.points(np.ones(shape, bool))).reshape(shape)
     steep = _steepness(coarse)
     coarse.values[...] /= steep
-    fine = refined(lambda points: below(points) / steep, coarse, LEVELS)
-    for axis in range(3):
-        values = np.moveaxis(fine.values, axis, 0)
-        for beyond in (values[:1], values[nodes + 1 :]):
-            np.maximum(beyond, 0.25 * step, out=beyond)
-    return surface_of(_cropped(fine))
+    return surface_of(_cropped(refined(lambda points: below(points) / steep, coarse, LEVELS)))
 
 
-def _below(field: triposr.Field, cut: float, points: FloatArray) -> FloatArray:
-    """How far the raw density at points (N, 3) stays below the cut (N,): negative inside."""
-    return (cut - field.raw_density(torch.from_numpy(points).to(field.table.device))).cpu().numpy()
+def _below(field: triposr.Field, cut: float, wall: float, points: FloatArray) -> FloatArray:
+    """How far the raw density at points (N, 3) stays below the cut (N,): negative inside, and never beyond the walls,
+    where the planes say nothing."""
+    values = (cut - field.raw_density(torch.from_numpy(points).to(field.table.device))).cpu().numpy()
+    return np.where(np.abs(points).max(1) > wall, np.abs(values), values)
 
 
 def _steepness(grid: Grid) -> np.float32:
@@ -129,8 +126,8 @@ def _steepness(grid: Grid) -> np.float32:
     steps = np.concatenate([change[sign] for change, sign in zip(changes, signs, strict=True)])
     if not len(steps):
         raise ReconstructionError("TripoSR saw no object in this picture", "check the mask (--mask, --pick)")
-    # Along one axis a slope shows by its cosine, which is one half on average.
-    return np.float32(2 * np.median(steps) / grid.step)
+    # Along one axis a slope shows by its cosine: two thirds on average, as edges along it are crossed more often.
+    return np.float32(1.5 * np.median(steps) / grid.step)
 
 
 def _cropped(grid: Grid) -> Grid:
@@ -161,7 +158,14 @@ def opened(runtime: Runtime) -> triposr.TripoSR:
 
 @functools.lru_cache(maxsize=1)
 def _opened(path: Path, config: Path | None, device: torch.device, dtype: torch.dtype) -> triposr.TripoSR:
-    tables = read_config(config) if config else {}
+    return built(path, read_config(config) if config else {}, device, dtype)
+
+
+def built(path: Path, tables: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> triposr.TripoSR:
+    """The network of a configuration (none: the published one) with the weights in ``path``, ready to run.
+
+    Raises WeightsError when they do not fit.
+    """
     with torch.device("meta"):
         network = triposr.TripoSR(triposr.Config.from_tables(tables))
     checkpoint.load(network, triposr.renamed(checkpoint.read(path)), "TripoSR")

@@ -42,13 +42,11 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "exp": torch.exp,
     "sigmoid": torch.sigmoid,
     "softplus": F.softplus,
-    "none": lambda x: x,
 }
 #: What gives a level of the activated density.
 _INVERSES: Mapping[str, Callable[[float], float]] = {
     "exp": math.log,
     "softplus": lambda y: math.log(math.expm1(y)),
-    "none": lambda y: y,
 }
 
 
@@ -62,7 +60,6 @@ class VitConfig:
     intermediate_size: int = 3072
     image_size: int = 224
     patch_size: int = 16
-    num_channels: int = 3
     layer_norm_eps: float = 1e-12
     qkv_bias: bool = True
 
@@ -201,14 +198,26 @@ _NEWER = {
 
 def _through(layer: nn.Module, x: Tensor) -> Tensor:
     """A linear layer in its own precision; what runs between layers, sums and norms, stays in float32."""
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    return layer(x.to(weight.dtype))
+    return layer(x.to(layer.weight.dtype))  # type: ignore[arg-type]
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Attention of q (B, N, H*D) over k and v (B, M, H*D), head by head -> (B, N, H*D)."""
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    plain = q.dtype == torch.bfloat16 and q.device.type == "cpu"
+    return (_written_out(q, k, v) if plain else F.scaled_dot_product_attention(q, k, v)).transpose(1, 2).flatten(2)
+
+
+def _written_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of q (B, H, N, D) over k and v (B, H, M, D), scores and all, some rows of a head at a time.
+
+    On a CPU torch's fused kernel turns bfloat16 into float32; two plain products take about 0.6 of its time.
+    """
+    k, out = (k * q.shape[-1] ** -0.5).mT, torch.empty_like(q)
+    for i, j, row in itertools.product(range(q.shape[0]), range(q.shape[1]), range(0, q.shape[2], 256)):
+        rows = i, j, slice(row, row + 256)
+        out[rows] = torch.softmax(q[rows] @ k[i, j], -1) @ v[i, j]
+    return out
 
 
 class VitLayer(nn.Module):
@@ -246,7 +255,7 @@ class Embeddings(nn.Module):
         super().__init__()
         self.cls_token = nn.Parameter(torch.empty(1, 1, c.hidden_size))
         self.position_embeddings = nn.Parameter(torch.empty(1, 1 + (c.image_size // c.patch_size) ** 2, c.hidden_size))
-        patches = nn.Conv2d(c.num_channels, c.hidden_size, c.patch_size, c.patch_size)
+        patches = nn.Conv2d(3, c.hidden_size, c.patch_size, c.patch_size)
         self.patch_embeddings = nn.ModuleDict({"projection": patches})
 
     def forward(self, image: Tensor) -> Tensor:
@@ -300,14 +309,6 @@ class ImageTokenizer(nn.Module):
         return self.model(((image - image.new_tensor(MEAN)) / image.new_tensor(STD)).permute(0, 3, 1, 2))
 
 
-class TriplaneTokenizer(nn.Module):
-    """The learned triplane (3, C, P, P) from which every object starts."""
-
-    def __init__(self, c: Config) -> None:
-        super().__init__()
-        self.embeddings = nn.Parameter(torch.empty(3, c.width, c.plane_size, c.plane_size))
-
-
 class Attention(nn.Module):
     """x (B, N, C) looks at context (B, M, D) -> (B, N, C)."""
 
@@ -335,9 +336,10 @@ class FeedForward(nn.Module):
         self.net = nn.ModuleList([gate, nn.Identity(), nn.Linear(4 * width, width)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Half of the first layer's outputs, times the GELU of the other half."""
-        value, gate = _through(self.net[0]["proj"], x).chunk(2, -1)  # type: ignore[index]
-        return self.net[2](value * F.gelu(gate))
+        """Half of the first layer's outputs, times the GELU of the other half; on a CPU some tokens at a time."""
+        parts = x.split(512 if x.device.type == "cpu" else x.shape[1], 1)
+        halves = (_through(self.net[0]["proj"], part).chunk(2, -1) for part in parts)  # type: ignore[index]
+        return torch.cat([self.net[2](value * F.gelu(gate)) for value, gate in halves], 1)
 
 
 class Block(nn.Module):
@@ -386,14 +388,13 @@ class TripoSR(nn.Module):
         super().__init__()
         self.config = c = config
         self.image_tokenizer = ImageTokenizer(c.vit)
-        self.tokenizer = TriplaneTokenizer(c)
+        start = torch.empty(3, c.width, c.plane_size, c.plane_size)  # the learned triplane of which objects are made
+        self.tokenizer = nn.ParameterDict({"embeddings": start})
         self.backbone = Backbone(c)
         self.post_processor = nn.ModuleDict({"upsample": nn.ConvTranspose2d(c.width, c.features, 2, 2)})
         sizes = [c.features * (3 if c.reduction == "concat" else 1), *[c.neurons] * c.hidden_layers, 4]
-        layers: list[nn.Module] = []
-        for i, o in itertools.pairwise(sizes):
-            layers += [nn.Linear(i, o, c.mlp_bias), nn.Identity()]  # the activation has a number too
-        self.decoder = nn.ModuleDict({"layers": nn.Sequential(*layers[:-1])})
+        layers = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o, c.mlp_bias), nn.Identity())]
+        self.decoder = nn.ModuleDict({"layers": nn.Sequential(*layers[:-1])})  # activations have a number there too
 
     def forward(self, image: Tensor, progress: Callable[[float], None] = lambda share: None) -> Tensor:
         """image (B, S, S, 3), sRGB in [0, 1] on 0.5 grey, of ``config.image_size`` -> planes (B, 3, F, 2P, 2P)."""
@@ -401,7 +402,7 @@ class TripoSR(nn.Module):
 
     def planes(self, image_tokens: Tensor, progress: Callable[[float], None] = lambda share: None) -> Tensor:
         """image_tokens (B, T, D) -> planes (B, 3, F, 2P, 2P), float32."""
-        start = self.tokenizer.embeddings
+        start = self.tokenizer["embeddings"]
         tokens = start.transpose(0, 1).flatten(1).expand(len(image_tokens), -1, -1)
         tokens = self.backbone(tokens, image_tokens, progress)
         batch = tokens.unflatten(2, (3, *start.shape[2:])).transpose(1, 2)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..assets import Mesh
 from ..capture import Capture, Mask
-from ..errors import ReconstructionError, UsageError, WeightsError
+from ..errors import ReconstructionError, UsageError
 from ..recipe import option
 from ..runtime import Runtime, need
 from ..zoo import checkpoint, device, weights
@@ -213,7 +212,7 @@ class _Model:
 
     def _settings(self, role: str) -> dict[str, Any]:
         """A part's published settings; {} where there is no such file."""
-        return settings(self.files[role]) if role in self.files else {}
+        return checkpoint.settings(self.files[role]) if role in self.files else {}
 
 
 def _loaded(role: str, file: Path, config: Path, where: str, dtype: torch.dtype) -> Any:
@@ -222,7 +221,7 @@ def _loaded(role: str, file: Path, config: Path, where: str, dtype: torch.dtype)
 
     from ..zoo import dinov2, triposg
 
-    table = settings(config)
+    table = checkpoint.settings(config)
     state = checkpoint.read(file)
     with torch.device("meta"):
         if role == "encoder":
@@ -237,17 +236,6 @@ def _loaded(role: str, file: Path, config: Path, where: str, dtype: torch.dtype)
 
 
 _kept = functools.lru_cache(maxsize=3)(_loaded)
-
-
-def settings(path: Path) -> dict[str, Any]:
-    """A JSON file of settings; raises WeightsError when it is damaged."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: the model's settings cannot be read", "remove it and pull it again") from error
-    if not isinstance(table, dict):
-        raise WeightsError(f"{path}: the model's settings are no table", "remove it and pull it again")
-    return table
 
 
 def pixels_of(picture: NDArray[np.uint8], table: Mapping[str, Any]) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,6 +90,17 @@ def load(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     if faults:
         raise WeightsError(f"these are not the weights of {what}: {'; '.join(faults)}", "check name and revision")
     model.load_state_dict(dict(state), strict=True, assign=any(p.is_meta for p in model.parameters()))
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """A network's published settings, a JSON file; raises WeightsError when it is damaged or no table."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: the model's settings cannot be read", _AGAIN) from error
+    if not isinstance(table, dict):
+        raise WeightsError(f"{path}: the model's settings are no table", _AGAIN)
+    return table
 
 
 def stranger(start: bytes) -> str:

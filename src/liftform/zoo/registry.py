@@ -52,7 +52,15 @@ BACKENDS: dict[str, dict[str, Backend]] = {
             "liftform.understand.salient:birefnet_lite", "liftform.understand.salient:MaskOptions"
         ),
     },
-    "depth": {"embedded": Backend("liftform.understand.depth:depth", "liftform.understand.depth:DepthOptions")},
+    "depth": {
+        "embedded": Backend("liftform.understand.depth:depth", "liftform.understand.depth:DepthOptions"),
+        "depth-anything": Backend(
+            "liftform.understand.public_depth:relative", "liftform.understand.public_depth:RelativeOptions", "torch"
+        ),
+        "moge": Backend(
+            "liftform.understand.public_depth:metric", "liftform.understand.public_depth:MetricOptions", "torch"
+        ),
+    },
     "camera": {"embedded": Backend("liftform.understand.camera:camera", "liftform.understand.camera:CameraOptions")},
     "reference": {
         "printed": Backend("liftform.understand.reference:reference", "liftform.understand.reference:ReferenceOptions")

@@ -1,7 +1,8 @@
-"""The things liftform makes, as plain data: Mesh, Material, PointCloud. They check themselves and know no algorithm."""
+"""The things liftform makes, as plain data that checks itself and knows no algorithm: Mesh, Model, Assembly ..."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -163,6 +164,98 @@ class Model:
         for mesh in (self.mesh, *self.levels, *self.collision):
             mesh.validate()
         return self
+
+
+@dataclass(frozen=True)
+class Node:
+    """A named place in a tree of meshes: its own mesh or none, and the nodes below it.
+
+    translation (metres) and yaw (radians about +Y, counter-clockwise seen from above) put the node, mesh and all, into
+    its parent. Nodes may share one Mesh, which files then hold once. metadata: JSON-ready.
+    """
+
+    name: str
+    mesh: Mesh | None = None
+    children: tuple[Node, ...] = ()
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    yaw: float = 0.0
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """parent_from_node (4, 4)."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        x, y, z = self.translation
+        return np.array([[c, 0, s, x], [0, 1, 0, y], [-s, 0, c, z], [0, 0, 0, 1]], np.float64)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Many meshes as a tree of named nodes: a home of storeys, rooms, walls and doors."""
+
+    nodes: tuple[Node, ...]
+    name: str = "assembly"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def walk(self) -> Iterator[tuple[Node, NDArray[np.float64]]]:
+        """Every node, parents first, with its world_from_node (4, 4)."""
+        stack = [(node, node.matrix) for node in reversed(self.nodes)]
+        while stack:
+            node, matrix = stack.pop()
+            yield node, matrix
+            stack += [(child, matrix @ child.matrix) for child in reversed(node.children)]
+
+    def merged(self) -> Mesh:
+        """All of it as one mesh of several materials, in the world frame; normals and uv only where all parts have
+        them."""
+        placed = [(node.mesh, matrix) for node, matrix in self.walk() if node.mesh is not None]
+        _check(bool(placed), "the assembly has no mesh")
+        materials: list[Material] = []
+        index: list[IntArray] = []
+        for mesh, _ in placed:
+            own = mesh.all_materials or (Material(),)
+            numbers = []
+            for material in own:
+                known = next((k for k, other in enumerate(materials) if other is material), len(materials))
+                if known == len(materials):
+                    materials.append(material)
+                numbers.append(known)
+            of_face = np.zeros(len(mesh.faces), np.int32) if mesh.face_material is None else mesh.face_material
+            index.append(np.asarray(numbers, np.int32)[of_face])
+        starts = np.cumsum([0, *(len(mesh.vertices) for mesh, _ in placed)])
+        return Mesh(
+            np.concatenate([_moved(mesh.vertices, matrix, 1) for mesh, matrix in placed]),
+            np.concatenate([m.faces + np.int32(k) for (m, _), k in zip(placed, starts, strict=False)]).astype(np.int32),
+            normals=_joined([None if m.normals is None else _moved(m.normals, matrix, 0) for m, matrix in placed]),
+            uv=_joined([mesh.uv for mesh, _ in placed]),
+            materials=tuple(materials),
+            face_material=np.concatenate(index),
+            name=self.name,
+            metadata=self.metadata,
+        )
+
+    def validate(self) -> Assembly:
+        """Return self, or raise InputError naming the first broken promise of any part."""
+        _check(any(node.mesh is not None for node, _ in self.walk()), "the assembly has no mesh")
+        seen: set[int] = set()
+        for node, matrix in self.walk():
+            _check(bool(np.isfinite(matrix).all()), f"the place of node {node.name!r} must be finite")
+            if node.mesh is not None and id(node.mesh) not in seen:
+                seen.add(id(node.mesh))
+                node.mesh.validate()
+        return self
+
+
+def _moved(rows: FloatArray, matrix: NDArray[np.float64], w: int) -> FloatArray:
+    """Points (w = 1) or directions (w = 0) taken by a matrix (4, 4)."""
+    moved: FloatArray = (rows @ matrix[:3, :3].T + w * matrix[:3, 3]).astype(np.float32)
+    return moved
+
+
+def _joined(parts: list[FloatArray | None]) -> FloatArray | None:
+    """All parts in one array, or None where one is missing."""
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..assets import Mesh, Model, PointCloud
+from ..assets import Assembly, Mesh, Model, PointCloud
 from ..errors import OutputError
 from ..files import write_whole
 from ..recipe import option
@@ -48,7 +48,9 @@ class ExportOptions:
     )
 
 
-def save(asset: Mesh | PointCloud | Model, path: str | Path, options: ExportOptions | None = None) -> list[Path]:
+def save(
+    asset: Mesh | PointCloud | Model | Assembly, path: str | Path, options: ExportOptions | None = None
+) -> list[Path]:
     """Write ``asset`` (world frame) in the format of the suffix; the same asset gives the same bytes.
 
     .glb: everything the mesh holds; ``seen`` as the attribute _SEEN, metadata as extras. .obj: with <name>.mtl and
@@ -57,8 +59,8 @@ def save(asset: Mesh | PointCloud | Model, path: str | Path, options: ExportOpti
     up, front to +Z, but in millimetres and +Z up in 3MF; the unit in ``metadata["scale"]["unit"]`` ("metre" or
     "unknown") is noted in the file. Quadrilaterals stay whole in .obj, .ply and USD.
 
-    A Model brings its levels of detail and collision parts: see ExportOptions; files of their own are called
-    <name>_lod1… and <name>_collision.
+    An Assembly keeps its tree of named nodes in .glb; other formats hold it as one mesh. A Model brings its levels of
+    detail and collision parts: see ExportOptions; files of their own are called <name>_lod1… and <name>_collision.
 
     Returns the files written, the asset first. Raises OutputError (unknown suffix, target unwritable, disk full, an
     asset the format cannot hold) with nothing left behind, MissingExtraError, and InputError for an invalid asset.
@@ -69,7 +71,7 @@ def save(asset: Mesh | PointCloud | Model, path: str | Path, options: ExportOpti
 
 
 def encoded(
-    asset: Mesh | PointCloud | Model, path: str | Path, options: ExportOptions | None = None
+    asset: Mesh | PointCloud | Model | Assembly, path: str | Path, options: ExportOptions | None = None
 ) -> dict[Path, bytes]:
     """What ``save`` would write: file -> bytes, for callers that write more beside it. Raises as ``save`` does."""
     path, options = Path(path), options or ExportOptions()
@@ -79,6 +81,12 @@ def encoded(
         if suffix != ".ply":
             raise OutputError(f"{path}: {suffix} files hold meshes, this is a point cloud", "save it as .ply")
         return _encoded(asset, path, options)
+    if isinstance(asset, Assembly):
+        if suffix == ".glb":
+            from .gltf import encode_assembly
+
+            return encode_assembly(asset, path, options)
+        asset = asset.merged()
     model = asset if isinstance(asset, Model) else Model(asset)
     one_file = suffix == ".glb"
     inside = replace(

@@ -6,6 +6,7 @@ Khronos glTF 2.0 specification, https://registry.khronos.org/glTF/specs/2.0/glTF
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..assets import Material, Mesh, Model
+from ..assets import Assembly, Material, Mesh, Model, Node
 from .content import lots, quads_among
 from .gltf_data import Buffer, Rows, attributes, draco
 from .gltf_material import Materials, used
@@ -47,6 +48,19 @@ def encode(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes
     return {path: writer.container()}
 
 
+def encode_assembly(assembly: Assembly, path: Path, options: ExportOptions) -> dict[Path, bytes]:
+    """A tree of named nodes as the bytes of one .glb file; a mesh that several nodes share is written once.
+
+    Metadata goes to the extras of nodes and of the scene, under "liftform".
+    """
+    writer = _Writer(options)
+    scene: dict[str, Any] = {"name": assembly.name, "nodes": [writer.tree(node) for node in assembly.nodes]}
+    if assembly.metadata:
+        scene["extras"] = {"liftform": plain(assembly.metadata)}
+    writer.document["scenes"] = [scene]
+    return {path: writer.container()}
+
+
 def encode_hulls(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes]:
     """The collision parts alone as the bytes of one .glb file, named as in ``encode``."""
     writer = _Writer(options)
@@ -68,6 +82,7 @@ class _Writer:
         }
         self._buffer = Buffer(packed=options.compress == "meshopt")
         self._materials = Materials(self.document, self._buffer, options)
+        self._shared: dict[int, tuple[Mesh, int, dict[str, Any]]] = {}  # the mesh too: id() holds while it lives
         if options.compress in ("quantise", "meshopt"):
             used(self.document, "KHR_mesh_quantization", required=True)
         if options.compress == "meshopt":
@@ -79,8 +94,40 @@ class _Writer:
         """Append a node for every collision part; their numbers."""
         return [self.node(mesh, f"UCX_{model.mesh.name}_{k:02d}") for k, mesh in enumerate(model.collision)]
 
+    def tree(self, node: Node) -> int:
+        """Append a node and all that is below it; its number."""
+        children = [self.tree(child) for child in node.children]
+        entry: dict[str, Any] = {"name": node.name}
+        if any(node.translation):
+            entry["translation"] = [float(x) for x in node.translation]
+        if node.yaw:
+            entry["rotation"] = [0.0, math.sin(node.yaw / 2), 0.0, math.cos(node.yaw / 2)]
+        if node.metadata:
+            entry["extras"] = {"liftform": plain(node.metadata)}
+        if node.mesh is not None:
+            shared = self._shared.get(id(node.mesh))
+            if shared is None:
+                number, placed = self._mesh(node.mesh, node.mesh.name)
+                shared = self._shared[id(node.mesh)] = (node.mesh, number, placed)
+            if shared[2]:  # what undoes the quantisation belongs below the node's own place
+                children.insert(0, self._appended({"name": f"{node.name}_mesh", "mesh": shared[1], **shared[2]}))
+            else:
+                entry["mesh"] = shared[1]
+        if children:
+            entry["children"] = children
+        return self._appended(entry)
+
+    def _appended(self, node: dict[str, Any]) -> int:
+        self.document["nodes"].append(node)
+        return len(self.document["nodes"]) - 1
+
     def node(self, mesh: Mesh, name: str) -> int:
         """Append a mesh and its node; the node's number."""
+        number, placed = self._mesh(mesh, name)
+        return self._appended({"name": name, "mesh": number, **placed})
+
+    def _mesh(self, mesh: Mesh, name: str) -> tuple[int, dict[str, Any]]:
+        """Append a mesh; its number, and what its node says to undo the quantisation."""
         if self._kind == "meshopt":
             mesh = _in_cache_order(mesh)
         rows, placed = attributes(mesh, self._kind in ("quantise", "meshopt"))
@@ -91,10 +138,8 @@ class _Writer:
         }
         if mesh.metadata:
             entry["extras"] = {"liftform": plain(mesh.metadata)}
-        meshes, nodes = self.document["meshes"], self.document["nodes"]
-        meshes.append(entry)
-        nodes.append({"name": name, "mesh": len(meshes) - 1, **placed})
-        return len(nodes) - 1
+        self.document["meshes"].append(entry)
+        return len(self.document["meshes"]) - 1, placed
 
     def _primitive(
         self,

@@ -42,7 +42,8 @@ def encode(model: Model, path: Path, options: ExportOptions) -> dict[Path, bytes
     Roughness and metallic maps carry their factors. ``seen``, ``confidence`` and metadata are not kept.
     """
     mesh = model.mesh
-    stem = re.sub(r"\s+", "_", path.stem)  # many readers end a file name at the first space
+    # many readers end a file name at the first space; the text is UTF-8, which not every file name is
+    stem = re.sub(r"[\s\ud800-\udfff]+", "_", path.stem)
     files: dict[Path, bytes] = {}
     header = [f"# {signature(mesh)}"]
     names = distinct([_word(material.name) for material in mesh.all_materials])

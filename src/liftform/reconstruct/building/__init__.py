@@ -1,0 +1,1 @@
+"""Parts of a building made from its plan: walls, joinery, floors, stairs, railings, and what they look like."""

@@ -89,6 +89,8 @@ MODELS: Mapping[str, Public] = MappingProxyType(
             code="MIT",
             weights="MIT",
             about="objects: a far larger network, taught far more things",
+            memory=2.1,
+            seconds=41,
             extra="torch",
         ),
         "triposg": Public(

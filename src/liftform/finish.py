@@ -119,7 +119,7 @@ class Fixed:
         if report:
             facts = {**self.to_dict(), "files": {file.name: len(data) for file, data in files.items()}}
             text = json.dumps(facts, indent=2, ensure_ascii=False, default=str) + "\n"
-            files[path.with_name(f"{path.stem}.report.json")] = text.encode()
+            files[path.with_name(f"{path.stem}.report.json")] = text.encode("utf-8", "replace")
         if html:
             files[path.with_name(f"{path.stem}.report.html")] = self._page(files)
         return sorted(write_whole(files), key=lambda file: file != path)

@@ -33,8 +33,8 @@ _MIRRORED, _NEAR = 0.99, 0.002
 #: Quads that follow the field are taken when nothing of the source is farther from them than this share of its
 #: diagonal, or of the usual edge where that is more.
 _FARTHEST, _OF_EDGE = 0.02, 0.8
-#: Triangles are paired to quads at least so square, 1 is a rectangle; and where quads alone are asked for.
-_SQUARE, _SKEW = 0.5, 0.02
+#: Triangles walk through quads that stay at least so square, 1 is a rectangle; less so where none may be left.
+_SQUARE, _FAIR, _SKEW = 0.5, 0.3, 0.02
 #: How far they may walk where others may stay, and how many times as long the last ones are looked for elsewhere.
 _NEARBY, _PATIENCE = 4.0, 6
 
@@ -68,8 +68,8 @@ def retopo(options: RetopoOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     to each other and joined (see module ``walking``), and drawn to the source's nearest points and sharp edges. Small
     parts, open ones, and those that come back broken or farther than 2 % of the diagonal from the source, are reduced
     instead, their triangles paired and divided into quads (more of them than asked for where fewer would make the
-    surface cut itself). "pure": where triangles are left all the same, each of a quarter as many polygons is divided
-    into quads. A mirror plane through the middle, across an axis, is kept exactly: one half is made, and mirrored.
+    surface cut itself). "pure": a quarter as many polygons are divided into quads; where that fails, all triangles are
+    walked away. A mirror plane through the middle, across an axis, is kept exactly: one half is made, and mirrored.
     What is closed and manifold stays so.
 
     metadata["retopo"]: quads (share of faces), valence4 (share of vertices), aspect, squareness (see ``Regularity``),
@@ -169,34 +169,39 @@ def _of_part(
 
 def _along_field(part: _Part, budget: int, options: RetopoOptions, runtime: Runtime) -> Polygons | None:
     """Polygons that follow the field, or None where they are not whole, cut themselves, or miss the source."""
-    pure = options.kind == "pure"
-    drawn = _laid(part, budget, options, runtime, divided=False)
-    if drawn is not None and pure and len(drawn.triangles):  # of two halves, each may have had an odd one
-        drawn = _checked(completed(drawn, _SKEW, _PATIENCE), part.ground)
-    if pure and (drawn is None or len(drawn.triangles)):
-        drawn = _laid(part, budget // 4, options, runtime, divided=True)
-    return drawn
+    if options.kind == "pure":
+        quarter = _field(part, budget // 4, options, runtime)
+        divided = None if quarter is None else _drawn(subdivided(quarter), part)
+        if divided is not None:
+            return divided
+    found = _field(part, budget, options, runtime)
+    if found is None:
+        return None
+    if options.kind == "pure":
+        return _pure(found, part)
+    return _drawn(completed(found, _SQUARE, farthest=_NEARBY), part) or _drawn(found, part)
 
 
-def _laid(part: _Part, target: int, options: RetopoOptions, runtime: Runtime, divided: bool) -> Polygons | None:
-    """About ``target`` polygons, each divided into quads or their triangles paired. None as of ``_along_field``."""
+def _field(part: _Part, target: int, options: RetopoOptions, runtime: Runtime) -> Polygons | None:
+    """About ``target`` polygons along the field, as they come, open where a half was cut; None where it fails."""
     crease = options.crease_deg if options.crease_deg < 180 else -1.0
     closed = part.closed
     if part.axis is not None:  # the cut has to be covered too, and that will be thrown away
         target = int(target * _area(closed) / max(_area(part.mesh), 1e-300))
     found = field_quads(closed.vertices.astype(np.float64), closed.faces.astype(np.int64), target, crease, runtime)
-    if found is not None and part.axis is not None:
-        found = _uncapped(found, part.axis, part.middle)
-    if found is None:
-        return None
-    if divided:
-        return _drawn(subdivided(found), part)
-    near = completed(found, _SQUARE, farthest=_NEARBY)
-    if options.kind == "pure":
-        whole = completed(near, _SQUARE)
-        drawn = _drawn(completed(whole, _SKEW, _PATIENCE if part.axis is None else 1), part)
-        return drawn or _drawn(whole, part) or _drawn(near, part)
-    return _drawn(near, part) or _drawn(found, part)
+    return found if found is None or part.axis is None else _uncapped(found, part.axis, part.middle)
+
+
+def _pure(polygons: Polygons, part: _Part) -> Polygons | None:
+    """All triangles walked away: those that leave fair quads before all is drawn to the ground, the last ones after;
+    else all after. None as of ``_along_field``, and where one is left."""
+    for start in (completed(polygons, _FAIR), polygons):
+        drawn = _drawn(start, part)
+        if drawn is not None and len(drawn.triangles):
+            drawn = _checked(completed(completed(drawn, _FAIR), _SKEW, _PATIENCE), part.ground)
+        if drawn is not None and not len(drawn.triangles):
+            return drawn
+    return None
 
 
 def _drawn(polygons: Polygons, part: _Part) -> Polygons | None:

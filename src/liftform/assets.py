@@ -206,8 +206,8 @@ class Assembly:
             stack += [(child, matrix @ child.matrix) for child in reversed(node.children)]
 
     def merged(self) -> Mesh:
-        """All of it as one mesh of several materials, in the world frame; normals and uv only where all parts have
-        them."""
+        """All of it as one mesh of several materials, in the world frame; normals only where all parts have them, uv 0
+        where a part has none."""
         placed = [(node.mesh, matrix) for node, matrix in self.walk() if node.mesh is not None]
         _check(bool(placed), "the assembly has no mesh")
         materials: list[Material] = []
@@ -227,7 +227,7 @@ class Assembly:
             np.concatenate([_moved(mesh.vertices, matrix, 1) for mesh, matrix in placed]),
             np.concatenate([m.faces + np.int32(k) for (m, _), k in zip(placed, starts, strict=False)]).astype(np.int32),
             normals=_joined([None if m.normals is None else _moved(m.normals, matrix, 0) for m, matrix in placed]),
-            uv=_joined([mesh.uv for mesh, _ in placed]),
+            uv=_joined([np.zeros((len(m.vertices), 2), np.float32) if m.uv is None else m.uv for m, _ in placed]),
             materials=tuple(materials),
             face_material=np.concatenate(index),
             name=self.name,

@@ -24,6 +24,7 @@ from .types import (
     Stair,
     Storey,
     Wall,
+    kind_of,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Wall",
     "arc",
     "from_json",
+    "kind_of",
     "nearest_on",
     "problems",
     "read",

@@ -23,6 +23,7 @@ from .types import (
     Stair,
     Storey,
     Wall,
+    kind_of,
 )
 
 SCHEMA, ALSO_READ = "liftform-plan/1", ("floorplan-truth/1",)
@@ -78,7 +79,7 @@ def _storey_to_json(storey: Storey) -> dict[str, Any]:
     return data | {
         "bounds": bounds,
         "counts": {"walls": len(storey.walls), "rooms": len(storey.rooms)} | counts,
-        "area_m2": round(sum(room.area for room in storey.rooms if room.type not in OUTDOOR), 2),
+        "area_m2": round(sum(room.area for room in storey.rooms if kind_of(room.type) not in OUTDOOR), 2),
     }
 
 

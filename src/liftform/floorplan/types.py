@@ -23,6 +23,12 @@ WET = frozenset({"bathroom", "restroom", "washing_room"})
 OUTDOOR = frozenset({"balcony", "terrace"})
 
 
+def kind_of(room_type: str) -> str:
+    """A type of room without the number that some lists put behind it: "bedroom_2" -> "bedroom"."""
+    head, _, tail = room_type.rpartition("_")
+    return head if tail.isdigit() else room_type
+
+
 @dataclass(frozen=True)
 class Wall:
     """A wall or railing from a to b along its centre line.

@@ -12,10 +12,9 @@ from math import radians
 from typing import Any
 
 from ..assets import Assembly, Mesh, Node
-from ..floorplan import OUTDOOR, Opening, Plan, Room, Storey, Wall
+from ..floorplan import OUTDOOR, Opening, Plan, Room, Storey, Wall, kind_of
 from ..recipe import option
 from ..runtime import Runtime, need
-from .building.finishes import kind_of
 from .building.joinery import hung, joinery
 from .building.site import Site
 from .building.stairs import is_parapet, railing_mesh, stair_mesh
@@ -100,7 +99,7 @@ def sites_of(plan: Plan, raised: float = 0.0) -> list[Site]:
     for k, storey in enumerate(plan.storeys):
         last = k + 1 == len(floors)
         top = floors[k] + storey.height + raised if last else floors[k + 1] - FINISH - SLAB
-        sites.append(Site(storey, floors[k], max(top, floors[k] + 0.5)))
+        sites.append(Site(storey, base=floors[k], top=max(top, floors[k] + 0.5)))
     return sites
 
 

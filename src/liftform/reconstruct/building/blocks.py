@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...assets import Material, Mesh
+from ...floorplan import Point
+from ...floorplan.plane import apart, polygons
 from ...runtime import need
 
-Point = tuple[float, float]
 Floats = NDArray[np.float64]
-#: Corners lie on a grid of so many metres, so that neighbours agree about them.
-GRID = 1e-4
 #: Material of a vertical face from (p, q, low, high, far): the edge p -> q has the solid on its left, so that its
 #: outside lies to the right; far: whether the cell beyond the edge is one of the same solid (a reveal).
 Paint = Callable[[Point, Point, float, float, bool], Material]
@@ -100,7 +99,7 @@ class Surface:
             (p @ swap.T).astype(np.float32) + np.float32(0),
             np.asarray(self.faces, np.int32),
             normals=(n @ swap.T).astype(np.float32) + np.float32(0),
-            uv=np.asarray(self.uv, np.float32),
+            uv=np.asarray(self.uv, np.float32) if any(m.textures for m in self.materials) else None,
             name=name,
             **parts,
         )
@@ -185,44 +184,3 @@ def prism(polygon: Any, low: float, high: float, side: Material, top: Material, 
     for part in apart(polygons(polygon)):
         solid([Cell(part, ((low, high),))], lambda *_: side, top, bottom, into=surface)
     return surface
-
-
-def polygons(shape: Any, least: float = 1e-4) -> list[Any]:
-    """The polygons in any shapely geometry, those of less than ``least`` square metres left out."""
-    return [part for part in getattr(shape, "geoms", [shape]) if part.geom_type == "Polygon" and part.area > least]
-
-
-def apart(parts: list[Any]) -> list[Any]:
-    """The polygons without whiskers thinner than a centimetre; those that touch themselves or one before them in a
-    corner are made a millimetre smaller, as an edge of their solids would have four faces."""
-    shapely = need("shapely", "plans")
-    out: list[Any] = []
-    for part in parts:
-        opened = _grown(_grown(part, -0.005), 0.0051).intersection(part)
-        for whole in polygons(opened if part.area - opened.area > 1e-7 else part):
-            ring = shapely.get_coordinates(whole)
-            loops = 1 + len(whole.interiors)
-            touches = len(np.unique(ring, axis=0)) < len(ring) - loops or any(other.intersects(whole) for other in out)
-            out += polygons(_grown(whole, -1e-3)) if touches else [whole]
-    return [shapely.set_precision(part, GRID) for part in out]
-
-
-def _grown(shape: Any, by: float) -> Any:
-    shapely = need("shapely", "plans")
-    return shapely.buffer(shape, by, join_style="mitre")
-
-
-def cells_of(shape: Any, cutters: Sequence[Any]) -> list[tuple[Any, list[int]]]:
-    """A polygon cut along the outlines of others: (part, which of them it lies in), corners agreeing."""
-    shapely = need("shapely", "plans")
-    if not cutters:
-        return [(shape, [])]
-    lines = shapely.unary_union(
-        [shape.boundary, *(shapely.intersection(c.boundary, shape) for c in cutters)], grid_size=GRID
-    )
-    found = []
-    for part in shapely.get_parts(shapely.polygonize([lines])):
-        inner = part.representative_point()
-        if shape.covers(inner):
-            found.append((part, [k for k, cutter in enumerate(cutters) if cutter.covers(inner)]))
-    return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...assets import Material
 from ...conventions import srgb_to_linear
-from ...floorplan import OUTDOOR, WET
+from ...floorplan import OUTDOOR, WET, kind_of
 
 _Pixels = NDArray[np.uint8]
 _SIDE = 128
@@ -21,18 +21,19 @@ _SIDE = 128
 _BOARDS = frozenset({"living_room", "dining_room", "bedroom", "office", "corridor", "closet", "none"})
 
 
-def kind_of(room_type: str) -> str:
-    """A type of room without the number that some lists put behind it: "bedroom_2" -> "bedroom"."""
-    head, _, tail = room_type.rpartition("_")
-    return head if tail.isdigit() else room_type
+@functools.cache
+def plain(name: str, red: int, green: int, blue: int, roughness: float = 0.9, metallic: float = 0.0) -> Material:
+    """A material of one colour, given as sRGB bytes, with the faintest of grain."""
+    linear = srgb_to_linear(np.array([red, green, blue], np.float32) / np.float32(255))
+    r, g, b = (round(float(x), 4) for x in linear)
+    return Material(_grain(), (r, g, b, 1.0), roughness=roughness, metallic=metallic, name=name)
 
 
 @functools.cache
-def plain(name: str, red: int, green: int, blue: int, roughness: float = 0.9, metallic: float = 0.0) -> Material:
-    """A material of one colour, given as sRGB bytes."""
-    linear = srgb_to_linear(np.array([red, green, blue], np.float32) / np.float32(255))
-    r, g, b = (round(float(x), 4) for x in linear)
-    return Material(base_color=(r, g, b, 1.0), roughness=roughness, metallic=metallic, name=name)
+def _grain() -> _Pixels:
+    """Near white, uneven by a hundredth: one picture for all materials of one colour."""
+    uneven = np.random.default_rng(0).integers(250, 256, (32, 32, 1), np.uint8)
+    return np.repeat(uneven, 3, axis=2)
 
 
 @functools.cache

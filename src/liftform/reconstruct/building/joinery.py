@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ...assets import Material, Mesh, Node
+from ...floorplan.plane import Slot
 from ...runtime import need
 from .blocks import Floats, Surface, prism
 from .finishes import named
-from .site import Slot
 
 #: Metres: width of a frame's profile, depth of a window's, thickness of a leaf and of glass.
 PROFILE, DEPTH, LEAF, GLASS = 0.05, 0.07, 0.04, 0.016

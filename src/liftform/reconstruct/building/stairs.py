@@ -9,7 +9,7 @@ from typing import Any
 from ...assets import Mesh
 from ...floorplan import Point, Ring, Stair, Wall
 from ...runtime import need
-from .blocks import GRID, Cell, Surface, apart, cells_of, polygons, solid
+from .blocks import Cell, Surface, solid
 from .finishes import named
 from .site import Site
 from .walls import FINISH, PARAPET, RAILING
@@ -19,27 +19,16 @@ RISE, BAR, RAIL, GAP = 0.18, 0.016, 0.04, 0.11
 
 
 def stair_mesh(stair: Stair, site: Site, rise: float, origin: Point, name: str) -> Mesh | None:
-    """A flight that climbs ``rise`` metres along its path: every place of its outline belongs to the nearest step.
-
-    The steps of a straight path are strips across; those of a turning one are winders.
-    """
-    shapely = need("shapely", "plans")
-    outline = shapely.set_precision(shapely.Polygon(stair.polygon).buffer(0), grid_size=GRID)
-    line = shapely.LineString(stair.path) if len(stair.path) > 1 else None
-    if line is None or line.length < 0.2 or outline.is_empty:
-        return None
+    """A flight that climbs ``rise`` metres along its path; None without one."""
     count = stair.steps if stair.steps > 1 else max(2, round(rise / RISE))
-    middles = [line.interpolate((k + 0.5) / count, normalized=True) for k in range(count)]
-    lots = shapely.voronoi_polygons(shapely.MultiPoint(middles), extend_to=outline)
-    lots = [shapely.set_precision(lot, grid_size=GRID) for lot in polygons(lots, 0.0)]
-    tree = shapely.STRtree(middles)
-    surface, tread, side = Surface(), named("tread"), named("wall")
-    for part in apart(polygons(outline)):
-        cells: list[Cell] = []
-        for cell, _ in cells_of(part, lots):
-            step = int(tree.nearest(cell.representative_point()))
-            cells.append(Cell(cell, ((site.base - FINISH, site.base + rise * (step + 1) / count),)))
-        solid(cells, lambda *_: side, tread, side, into=surface)
+    low = site.base - FINISH
+    cells = [
+        Cell(cell, ((low, site.base + rise * (k + 1) / count),))
+        for k, places in enumerate(site.steps(stair, count))
+        for cell in places
+    ]
+    side = named("wall")
+    surface = solid(cells, lambda *_: side, named("tread"), side)
     return surface.mesh(name, origin) if surface.faces else None
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...assets import Material, Mesh
-from ...floorplan import Room, Wall
+from ...floorplan import Point, Room, Wall
+from ...floorplan.plane import GRID, apart, cells_of, polygons
 from ...runtime import need
-from .blocks import GRID, Cell, Point, Surface, apart, cells_of, polygons, prism, solid
+from .blocks import Cell, Surface, prism, solid
 from .finishes import floor, named, wall
 from .site import Site
 

@@ -63,7 +63,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--runs", type=int, default=7, help="warm runs")
     _add_shown(p, _speed)
     p = commands.add_parser("zoo", help="time a public model at full size with random weights: nothing is downloaded")
-    p.add_argument("--model", default="triposr", help="which (triposr)")
+    p.add_argument("--model", default="triposr", help="which: triposr or triposg (triposr)")
     p.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], help="one run each (float32 bfloat16)")
     p.add_argument("--device", default="cpu", help="where: cpu, cuda, cuda:1, mps or xpu (cpu)")
     p.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it likes")
@@ -307,8 +307,12 @@ def _speed(args: argparse.Namespace) -> int:
 
 
 def _zoo(args: argparse.Namespace) -> int:
-    from . import zoo
+    from . import flow_speed, zoo
 
+    if args.model == "triposg":
+        drawn = flow_speed.measure(tuple(args.precision), args.device, args.threads)
+        _show(args, [flow_speed.grid(drawn)], {"runs": [vars(run) for run in drawn]})
+        return 0
     found = zoo.measure_zoo(
         *(args.model, tuple(args.precision), args.device, args.threads, args.resolution, args.weights),
         progress=_counter(args.quiet or args.json),

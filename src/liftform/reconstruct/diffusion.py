@@ -73,10 +73,11 @@ def diffusion(options: DiffusionOptions, runtime: Runtime) -> Callable[[Capture]
         photo = capture.photo
         if photo.mask is None or photo.camera is None:
             raise UsageError("reconstruction needs a mask and a camera", "run the mask and camera stages first")
+        torch = need("torch", "torch")
         model = _Model.of(weights.files(MODEL, runtime), runtime)
         view = View.of(photo, runtime)
         remedy = "try --precision bfloat16, fewer tokens, or another device"
-        with device.within_memory("TripoSG", remedy), need("torch", "torch").inference_mode():
+        with device.within_memory("TripoSG", remedy), device.torch_threads(runtime), torch.inference_mode():
             drawn = model.drawn(model.tokens(mask_picture(photo.mask)), options)
             fields = [model.field(latents) for latents in drawn]
             return _likeliest(fields, view, options, runtime)

@@ -75,7 +75,7 @@ def inverse_depth(image: FloatArray, side: int, runtime: Runtime) -> FloatArray:
     size = [max(1, round(n * scale / _PATCH)) * _PATCH for n in (width, height)]
     mean, deviation = (np.array(values, np.float32) for values in (MEAN, STD))
     small: FloatArray = (matting.resized_planes(image, size[0], size[1]) - mean) / deviation
-    with device.within_memory("Depth Anything", _MEMORY), torch.inference_mode():
+    with device.within_memory("Depth Anything", _MEMORY), device.torch_threads(runtime), torch.inference_mode():
         return np.asarray(network(_batched(small, runtime))[0].float().cpu().numpy(), np.float32)
 
 
@@ -103,10 +103,11 @@ def measured(photo: Photo, tokens: int, runtime: Runtime) -> Depth:
 
     network = _network("moge", runtime)
     image = matting.reduced(photo.image, 1000)
-    with device.within_memory("MoGe", _MEMORY), torch.inference_mode():
+    with device.within_memory("MoGe", _MEMORY), device.torch_threads(runtime), torch.inference_mode():
         found = network(_batched(image, runtime), tokens)
     points = found.points[0].float().cpu().numpy()
     known = np.ones(points.shape[:2], bool) if found.mask is None else found.mask[0].float().cpu().numpy() > 0.5
+    known &= np.isfinite(points).all(-1)
     half_diagonal = 0.5 * float(np.hypot(*photo.size))
     focal, shift = focal_and_shift(points, known, photo.focal_px and photo.focal_px / half_diagonal)
     z = points[..., 2] + shift

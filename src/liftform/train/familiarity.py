@@ -185,7 +185,8 @@ def _records(recipe: FamiliarityRecipe) -> list[dict[str, Any]]:
         group = [r["id"] for r in records if origin(r["source"]) == name]
         total = sum(raw[i] for i in group)
         raw |= {i: raw[i] * share / total for i in group}
-    return [{**r, "weight": raw[r["id"]] * len(records)} for r in records]
+    whole = sum(raw.values())
+    return [{**r, "weight": raw[r["id"]] * len(records) / whole} for r in records]
 
 
 def training_codes(recipe: FamiliarityRecipe, log: Any = print) -> calibrate.Codes:

@@ -116,7 +116,9 @@ class Result:
         if preview:
             files[path.with_name(f"{path.stem}.preview.png")] = self._preview_png()
         if report:
-            files[path.with_name(f"{path.stem}.report.json")] = self._finished_report(files, size).to_json().encode()
+            files[path.with_name(f"{path.stem}.report.json")] = (
+                self._finished_report(files, size).to_json().encode("utf-8", "replace")
+            )
         if html:
             files[path.with_name(f"{path.stem}.report.html")] = self._finished_report(files, size).to_html()
         _spare_the_input(Path(self.capture.photo.source), files)

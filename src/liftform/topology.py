@@ -19,7 +19,7 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 #: Above this many faces self-intersections are not counted unless ``health`` is told to.
-INTERSECTION_FACE_LIMIT = 100_000
+INTERSECTION_FACE_LIMIT = 300_000
 
 #: A face is degenerate when its doubled area is at most this share of its longest edge squared.
 DEGENERATE_RATIO = 1e-6

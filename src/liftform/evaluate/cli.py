@@ -116,6 +116,7 @@ def _add_damage(commands: Any) -> None:
     p.add_argument("--seed", type=int, default=0, help="of shapes, objects and damage")
     p.add_argument("--records", type=Path, metavar="FILE", help="keep results here, and go on where it stops")
     p.add_argument("--picture", type=Path, metavar="FILE", help="draw some cases before and after, .jpg or .png")
+    p.add_argument("--other", type=Path, metavar="FILE", help="records of another seed, for the page")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _damage)
 
@@ -231,7 +232,8 @@ def _damage(args: argparse.Namespace) -> int:
     if args.picture:
         damage_picture.write(args.objects, args.seed, args.picture)
     if args.markdown:
-        damage.write_page(records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+        other = damage.read_records(args.other) if args.other else ()
+        damage.write_page(records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]), other)
     _show(args, damage.grids(records), {"records": records})
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from ..assets import Mesh
 from ..errors import InputError, LiftformError, UnreadableError
 from . import sniff
-from .source import MAX_BYTES, MAX_FACES, Found, Source, in_use, moved, opened
+from .source import MAX_BYTES, MAX_FACES, Found, Source, in_use, moved, opened, readable
 
 __all__ = ["MAX_BYTES", "MAX_FACES", "read_mesh"]
 
@@ -104,7 +105,7 @@ def _joined(source: Source, found: Found, flatten: bool) -> Mesh:
     mesh = joined(parts, flatten)
     matrix = np.diag([found.metres or 1.0] * 3 + [1.0]) @ (_Y_UP_FROM_Z_UP if found.z_up else np.eye(4))
     mesh = moved(mesh, matrix)
-    mesh = mesh.with_(name=mesh.name if len(parts) == 1 and mesh.name else source.path.stem)
+    mesh = mesh.with_(name=mesh.name if len(parts) == 1 and mesh.name else readable(os.fsencode(source.path.stem)))
     return mesh.with_(metadata=_metadata(source, found, mesh))
 
 
@@ -118,7 +119,8 @@ def _metadata(source: Source, found: Found, mesh: Mesh) -> dict[str, Any]:
 def _checked(mesh: Mesh, path: Path) -> Mesh:
     """The mesh, if it is one: finite, and not all in one point."""
     if not np.isfinite(mesh.vertices).all():
-        raise InputError(f"{path}: has coordinates that are not finite", "repair or export the file again")
+        raise InputError(f"{path}: has coordinates that are not finite", "export the file again")
     if not np.ptp(mesh.vertices[in_use(mesh)], axis=0).any():  # undecoded compressed geometry looks like that
-        raise InputError(f"{path}: all its faces lie in one point", "if it is compressed, save it uncompressed")
+        hint = "if it is compressed, save it uncompressed; if it is far from the origin, move it there"
+        raise InputError(f"{path}: all its faces lie in one point", hint)
     return mesh

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..errors import UnreadableError
 from ..runtime import need
 from .source import Found, Source
 
@@ -34,6 +35,8 @@ def read(source: Source) -> Found:
     Raises MissingExtraError without usd-core, and UnreadableError for what it cannot open, or not in time.
     """
     need("pxr", "usd")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(source.path.resolve())):
+        raise UnreadableError(f"{source.path}: the USD library opens only paths in UTF-8", "rename it")
     limit = SECONDS + SECONDS_PER_MIB * (len(source.data) >> 20)
     with tempfile.TemporaryDirectory(prefix="liftform-") as folder:
         answer = Path(folder) / "answer"

@@ -58,7 +58,7 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
     metadata["reduce"]: method, faces before and after, deviation both ways (see ``Deviation``), ended ("budget",
     "error", or "stuck": nothing more could go),
-    new_self_intersections where they were looked for (up to 100,000 faces). Raises UsageError without any bound.
+    new_self_intersections where they were looked for (up to 300,000 faces). Raises UsageError without any bound.
     """
     if options.faces is None and options.error is None:
         raise UsageError("nothing says how far to reduce", "give a number of faces or an error")

@@ -119,7 +119,8 @@ def _finite(mesh: Mesh) -> Mesh:
 def _whole(mesh: Mesh) -> Workpiece:
     work = Workpiece.of(mesh)
     if not len(work.faces) or not work.areas.sum() > 0:
-        raise ReconstructionError("the mesh has no surface: every face is degenerate", "give a mesh with some area")
+        what = f"{mesh.name or 'the mesh'} has no surface: every face is degenerate"
+        raise ReconstructionError(what, "give a mesh with some area")
     return work
 
 

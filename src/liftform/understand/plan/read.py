@@ -1,0 +1,179 @@
+"""A sheet -> the plan on it, in metres: scale, walls, openings, railings, rooms; what to check is said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
+
+from ...drawing.sheet import Sheet
+from ...errors import NothingFoundError
+from ...floorplan import Plan, Scale, ScaleVote, Storey
+from . import assemble, openings, rooms, scale, trace
+from . import walls as wall_finder
+from .ink import FloatArray, Ink, gather, joined
+from .openings import Gap
+from .rooms import Name, Space
+
+#: Radius (m) of the commonest door leaf, and its spread: the last resort of the scale.
+_DOOR_RADIUS = 0.8
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One sheet's storey with what it was read from, all in metres."""
+
+    storey: Storey
+    scale: Scale
+    solid: BaseGeometry
+    gaps: tuple[Gap, ...]
+    spaces: tuple[Space, ...]
+    wall_style: str
+
+
+def read(sheet: Sheet, metres_per_unit: float | None = None) -> Reading:
+    """The plan on a vector sheet. ``metres_per_unit``: where the user says the scale.
+
+    Raises NothingFoundError where no walls are drawn.
+    """
+    if sheet.image is not None and not sheet.strokes:
+        sheet = trace.traced(sheet)
+    segments = _all_segments(sheet)
+    votes = scale.printed(sheet) + scale.bars(sheet, segments)
+    votes += scale.dimensions(sheet, segments)[0]
+    decided = scale.decide(votes, sheet, metres_per_unit)
+    unit = decided.metres_per_unit or _provisional(sheet)
+    found = _structure(sheet, unit)
+    if decided.metres_per_unit is None or decided.confidence < 0.6:
+        votes += _late_votes(found, unit)
+        decided = scale.decide(votes, sheet, metres_per_unit)
+        if decided.metres_per_unit is not None and abs(math.log(decided.metres_per_unit / unit)) > 1e-4:
+            unit = decided.metres_per_unit
+            found = _structure(sheet, unit)
+    storey = assemble.storey(found.walls, found.gaps, found.rails, found.solid, found.spaces, "Floor")
+    rows = ((1 / unit, 0.0, 0.0), (0.0, 1 / unit, 0.0), (0.0, 0.0, 1.0))
+    storey = replace(storey, page=sheet.page - 1, sheet_from_m=rows)
+    if decided.metres_per_unit is None:
+        decided = replace(decided, metres_per_unit=None)
+    return Reading(storey, decided, found.solid, tuple(found.gaps), tuple(found.spaces), found.walls.style)
+
+
+def plan(sheets: Sequence[Sheet], metres_per_unit: float | None = None) -> Plan:
+    """The plan on sheets of one home, a storey each, with its scale and what a person should check.
+
+    ``metres_per_unit``: metres of building per sheet unit where the user says it. Where nothing tells the scale, the
+    plan is in metres of a guess (doors), its scale is None, and the checks say so. Raises NothingFoundError where no
+    sheet shows walls.
+    """
+    readings: list[Reading] = []
+    blank: NothingFoundError | None = None
+    for sheet in sheets:
+        try:
+            readings.append(read(sheet, metres_per_unit))
+        except NothingFoundError as error:
+            blank = blank or error
+    if not readings:
+        raise blank or NothingFoundError("no sheet to read a plan from", "give a PDF, DXF or picture of a floor plan")
+    storeys = []
+    for number, reading in enumerate(readings):
+        name = reading.storey.name if len(readings) == 1 else f"Floor {number}"
+        storeys.append(replace(reading.storey, name=name, elevation=2.7 * number))
+    checks = [line for reading in readings for line in checks_of(reading)]
+    first = readings[0]
+    return Plan(
+        tuple(storeys), source=sheets[0].source, scale=first.scale, checks=tuple(checks), auto_accept=not checks
+    )
+
+
+@dataclass(frozen=True)
+class _Structure:
+    walls: wall_finder.Walls
+    gaps: list[Gap]
+    rails: list[Polygon]
+    solid: BaseGeometry
+    spaces: list[Space]
+    names: list[Name]
+
+
+def _structure(sheet: Sheet, unit: float) -> _Structure:
+    """Walls, openings, railings and rooms of a sheet whose unit is so many metres."""
+    ink = gather(sheet, unit)
+    walls = wall_finder.find(ink)
+    if walls.style == "none":
+        raise NothingFoundError(
+            f"{sheet.source}: page {sheet.page} shows no walls", "choose the page of a floor plan, or draw walls closed"
+        )
+    gaps = openings.find(ink, walls)
+    named = rooms.names(sheet.texts, unit)
+    solid = _shut(walls.cut, gaps)
+    rails = rooms.railings(ink, walls, gaps, solid)
+    idle = rooms.idle_gaps(unary_union([solid, *rails]), gaps, named)
+    if idle:
+        gaps = [gap for gap in gaps if gap not in idle]
+        solid = _shut(walls.cut, gaps)
+    spaces = rooms.find(unary_union([solid, *rails]), named)
+    return _Structure(walls, gaps, rails, solid, spaces, named)
+
+
+def _shut(cut: BaseGeometry, gaps: list[Gap]) -> BaseGeometry:
+    """Walls with their openings filled."""
+    return assemble.unfilled(unary_union([cut, *[gap.area.buffer(2e-3, join_style="mitre") for gap in gaps]]))
+
+
+def _all_segments(sheet: Sheet) -> FloatArray:
+    parts = [np.stack([ring[:-1], ring[1:]], 1) for stroke in sheet.strokes for ring in stroke.rings]
+    return np.concatenate(parts) if parts else np.zeros((0, 2, 2))
+
+
+def _provisional(sheet: Sheet) -> float:
+    """Metres per unit where nothing is printed: quarter arcs are taken for doors, else the sheet for 15 m."""
+    radii = _door_radii(gather(sheet, 1.0))
+    if len(radii):
+        return _DOOR_RADIUS / float(np.median(radii))
+    return 15.0 / max(*sheet.size, 1e-9)
+
+
+def _door_radii(ink: Ink) -> FloatArray:
+    quarter = [arc.radius for arc in joined(ink.arcs) if abs(arc.sweep - math.pi / 2) < 0.15]
+    return np.array(quarter)
+
+
+def _late_votes(found: _Structure, unit: float) -> list[ScaleVote]:
+    """Votes of what rooms print of themselves, and of door leaves."""
+    votes = []
+    for space in found.spaces:
+        if len(space.names) != 1:
+            continue
+        name = space.names[0]
+        if name.area:
+            votes.append(ScaleVote("area", name.text, unit * math.sqrt(name.area / space.shape.area), 0.6))
+        if name.sides:
+            x0, y0, x1, y1 = space.shape.bounds
+            if space.shape.area > 0.97 * (x1 - x0) * (y1 - y0):
+                printed, drawn = sorted(name.sides), sorted((x1 - x0, y1 - y0))
+                votes += [ScaleVote("sides", name.text, unit * p / d, 0.8) for p, d in zip(printed, drawn, strict=True)]
+    doors = [gap.width for gap in found.gaps if gap.kind == "door" and gap.subtype == "single"]
+    if doors:
+        votes.append(ScaleVote("door", f"{len(doors)} doors", unit * _DOOR_RADIUS / float(np.median(doors)), 0.1))
+    return votes
+
+
+def checks_of(reading: Reading) -> list[str]:
+    """What a person should look at: one line each; none makes the sheet acceptable as it is."""
+    checks = list(reading.scale.conflicts)
+    if reading.scale.confidence < 0.8 and not checks:
+        checks.append(f"the scale comes from {reading.scale.origin} only: measure one wall")
+    for opening in reading.storey.openings:
+        if opening.confidence < 0.7:
+            checks.append(f"opening {opening.id}: is this a {opening.subtype if opening.type != 'opening' else 'gap'}?")
+    for room in reading.storey.rooms:
+        if room.confidence < 0.6:
+            checks.append(f"room {room.id} {room.label!r}: {room.area:.1f} m2 does not agree with what is printed")
+    if not reading.spaces:
+        checks.append("no room is closed")
+    return checks

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .assets import Assembly as Assembly
     from .assets import Material as Material
     from .assets import Mesh as Mesh
     from .assets import Model as Model
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from .capture import Photo as Photo
     from .export import save as save
     from .finish import fix as fix
+    from .floorplan import Plan as Plan
+    from .home import Home as Home
+    from .home import plan as plan
     from .load import load as load
     from .pipeline import Recipe as Recipe
     from .pipeline import Result as Result
@@ -32,14 +36,17 @@ if TYPE_CHECKING:
 
 #: public name -> the module it lives in
 _HOME = {
+    "Assembly": "assets",
     "Camera": "camera",
     "Capture": "capture",
     "Decision": "capture",
     "Mask": "capture",
+    "Home": "home",
     "Material": "assets",
     "Mesh": "assets",
     "Model": "assets",
     "Photo": "capture",
+    "Plan": "floorplan",
     "PointCloud": "assets",
     "Recipe": "pipeline",
     "Report": "report",
@@ -48,6 +55,7 @@ _HOME = {
     "fix": "finish",
     "load": "load",
     "make": "pipeline",
+    "plan": "home",
     "read_mesh": "read_mesh",
     "save": "export",
 }

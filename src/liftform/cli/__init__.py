@@ -20,6 +20,7 @@ from .arguments import Parser
 #: command -> the line of help; the module of the same name holds it.
 COMMANDS = {
     "make": "lift pictures into textured 3D assets",
+    "plan": "build a floor plan at true scale",
     "fix": "make any mesh valid and usable",
     "inspect": "say what a mesh file holds and whether it is sound",
     "models": "list the networks; pull, verify, import or remove public ones",
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
   liftform photo.jpg                          makes photo.glb, its report and its preview beside the picture
   liftform make chair.jpg -o chair.glb --height 0.9
   liftform make *.jpg -o assets/
+  liftform plan flat.pdf -o flat.glb          a floor plan as a building of true size
   liftform fix scan.obj -o scan.glb           watertight, manifold; what is sound stays as it is
   liftform inspect chair.glb
 

@@ -37,6 +37,8 @@ class Backend:
 
 #: Tasks for meshes that come from elsewhere.
 _FIX_ONLY = ("complete", "repair", "reduce", "transfer", "pose", "resize")
+#: Tasks for floor plans.
+_PLAN_ONLY = ("plan", "extrude", "furnish")
 
 #: task -> name -> row, in the order of the road; the first name of a task is its default.
 BACKENDS: dict[str, dict[str, Backend]] = {
@@ -91,16 +93,26 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     "resize": {"free": Backend("liftform.refine.scale:resize", "liftform.refine.scale:ResizeOptions")},
     "lods": {"chain": Backend("liftform.refine.lods:levels", "liftform.refine.lods:LodOptions")},
     "collide": {"convex": Backend("liftform.refine.collide:collide", "liftform.refine.collide:CollideOptions")},
+    "plan": {"drawn": Backend("liftform.understand.sheets:plan", "liftform.understand.sheets:PlanOptions", "plans")},
+    "extrude": {
+        "solid": Backend("liftform.reconstruct.extrude:extrude", "liftform.reconstruct.extrude:ExtrudeOptions", "plans")
+    },
+    "furnish": {
+        "placed": Backend(
+            "liftform.reconstruct.furnish:furnish", "liftform.reconstruct.furnish:FurnishOptions", "plans"
+        )
+    },
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }
 
-#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh.
+#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh, ``plan`` from a floor plan.
 ROADS: dict[str, tuple[str, ...]] = {
-    "make": tuple(task for task in BACKENDS if task not in _FIX_ONLY),
+    "make": tuple(task for task in BACKENDS if task not in (*_FIX_ONLY, *_PLAN_ONLY)),
     "fix": (
         *("complete", "repair", "reduce", "retopo", "unwrap", "transfer", "delight"),
         *("pose", "resize", "lods", "collide", "export"),
     ),
+    "plan": (*_PLAN_ONLY, "export"),
 }
 
 

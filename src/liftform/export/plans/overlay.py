@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +12,44 @@ from .lines import Drawing, drawing, swing_arc
 
 _WALL, _ROOM, _DOOR, _WINDOW = (40, 90, 200, 255), (90, 170, 90, 40), (220, 120, 0, 255), (0, 150, 190, 255)
 _DOUBT = (225, 0, 40, 255)
+if TYPE_CHECKING:
+    from ...drawing.sheet import Sheet
+
 #: Below this confidence an element is marked; longest side of the picture.
 _SURE, _LONGEST = 0.8, 2400
 
 
-def overlay(image: NDArray[np.uint8], storey: Storey) -> Any:
-    """A Pillow picture: ``image`` (H, W, 3), faded, under the storey, whose ``sheet_from_m`` gives pixels of it."""
+def overlay(sheet: Sheet, storey: Storey) -> Any:
+    """A Pillow picture: the sheet, faded, under the storey, whose ``sheet_from_m`` gives units of the sheet, y up."""
     from PIL import Image, ImageDraw
 
-    picture = Image.fromarray(image).convert("RGBA")
-    ratio = min(1.0, _LONGEST / max(picture.size))
-    if ratio < 1:
-        picture = picture.resize((round(picture.width * ratio), round(picture.height * ratio)))
+    ratio = _LONGEST / max(sheet.size) if sheet.image is None else min(1.0, _LONGEST / max(sheet.size))
+    picture = _picture(sheet, ratio).convert("RGBA")
     faded = Image.blend(picture, Image.new("RGBA", picture.size, "white"), 0.35)
     layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    matrix = np.diag([ratio, ratio, 1.0]) @ np.asarray(storey.sheet_from_m, np.float64)
+    down = np.array([[ratio, 0.0, 0.0], [0.0, -ratio, sheet.size[1] * ratio], [0.0, 0.0, 1.0]])
+    matrix = down @ np.asarray(storey.sheet_from_m, np.float64)
     walls = Image.new("L", picture.size)
     _draw(ImageDraw.Draw(layer), ImageDraw.Draw(walls), drawing(storey), storey, matrix)
     faded.paste(_WALL[:3], mask=walls)
     return Image.alpha_composite(faded, layer).convert("RGB")
+
+
+def _picture(sheet: Sheet, ratio: float) -> Any:
+    """The sheet's image at a scale, or its strokes drawn at that scale."""
+    from PIL import Image, ImageDraw
+
+    size = max(1, round(sheet.size[0] * ratio)), max(1, round(sheet.size[1] * ratio))
+    if sheet.image is not None:
+        return Image.fromarray(np.rint(np.clip(sheet.image, 0, 1) * 255).astype(np.uint8)).resize(size)
+    picture = Image.new("L", size, 255)
+    draw = ImageDraw.Draw(picture)
+    for stroke in sheet.strokes:
+        for ring in stroke.rings:
+            line = [(float(x) * ratio, (sheet.size[1] - float(y)) * ratio) for x, y in ring]
+            if len(line) > 1:
+                draw.line(line, fill=90)
+    return picture
 
 
 def _draw(draw: Any, mask: Any, lines: Drawing, storey: Storey, matrix: NDArray[np.float64]) -> None:

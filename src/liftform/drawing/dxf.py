@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,11 @@ def is_dxf(head: bytes) -> bool:
     return (b"0", b"SECTION") in pairs or (b"999" in lines[:1] and b"SECTION" in lines)
 
 
-def read(path: Path) -> Sheet:
-    """The model space of a DXF file. Raises MissingExtraError, UnreadableError, TooLargeError, InputError (empty)."""
+def read(path: Path, pages: Sequence[int] | None = None) -> list[Sheet]:
+    """The model space of a DXF file, its one page.
+
+    Raises MissingExtraError, UnreadableError, TooLargeError, InputError (empty).
+    """
     ezdxf = need("ezdxf", extra="plans")
     from ezdxf import recover
 
@@ -51,7 +54,7 @@ def read(path: Path) -> Sheet:
     words = tuple(_shifted_text(text, low) for text in texts)
     width, height = (float(v) for v in np.maximum(high - low, 1e-6))
     unit = _UNITS.get(int(document.header.get("$INSUNITS", 0)))
-    return Sheet(str(path), 1, 1, "vector", (width, height), moved, words, None, unit)
+    return [Sheet(str(path), 1, 1, "vector", (width, height), moved, words, None, unit)]
 
 
 def _shifted(stroke: Stroke, origin: FloatArray) -> Stroke:

@@ -43,7 +43,7 @@ def sheets(source: str | Path, pages: Sequence[int] | None = None) -> list[Sheet
     if pages is not None and list(pages) != [1]:
         raise UsageError(f"{path}: only a PDF has several pages", "leave --page out")
     if dxf.is_dxf(head):
-        return [dxf.read(path)]
+        return dxf.read(path)
     if kind_of(head) is None and path.suffix.lower() in (".pdf", ".dxf", ".dwg"):
         hint = "save it as DXF" if path.suffix.lower() == ".dwg" else "export the plan again"
         raise UnreadableError(f"{path}: not a readable {path.suffix[1:].upper()}", hint)

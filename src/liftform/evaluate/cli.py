@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _finish)
     _add_quads(commands)
+    _add_plans(commands)
     p = commands.add_parser("optimise", help="what constraints at inference buy for the time they take")
     p.add_argument("--cases", type=Path, required=True, help="a bench's cases.jsonl")
     p.add_argument("--limit", type=int, help="only this many cases, evenly spread")
@@ -130,6 +131,15 @@ def _add_quads(commands: Any) -> None:
     p.add_argument("--picture", type=Path, metavar="FILE", help="draw a few as wires, .jpg or .png")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _quads)
+
+
+def _add_plans(commands: Any) -> None:
+    p = commands.add_parser("plans", help="score plans read from drawings: walls, openings, rooms, areas, scale")
+    p.add_argument("drawings", type=Path, help="folder of drawings, each with its .render.json")
+    p.add_argument("--truth", type=Path, required=True, help="folder of the true plans, NAME.json")
+    p.add_argument("--kinds", nargs="+", default=[], metavar="KIND", help="vector raster scan photo (default: all)")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
+    _add_shown(p, _plans)
 
 
 def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -247,6 +257,16 @@ def _quads(args: argparse.Namespace) -> int:
     if args.markdown:
         quads.write_page(records, args.markdown, shlex.join(["liftform", *sys.argv[1:]]), args.picture, args.faces)
     _show(args, quads.grids(records), {"records": records})
+    return 0
+
+
+def _plans(args: argparse.Namespace) -> int:
+    from . import plans
+
+    rows = plans.evaluate_plans(args.drawings, args.truth, args.kinds)
+    if args.markdown:
+        plans.write_page(rows, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
+    _show(args, plans.grids(rows), {"drawings": rows})
     return 0
 
 

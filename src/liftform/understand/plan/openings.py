@@ -63,10 +63,10 @@ class _Leaf:
     off: float
 
 
-def find(ink: Ink, walls: Walls) -> list[Gap]:
-    """The openings of a sheet (metres), the surest first where two claim one place."""
-    content = _Content(ink, walls)
-    gaps = content.all_judged(_gaps(walls.cut))
+def find(ink: Ink, walls: Walls, blur: float = 0.0) -> list[Gap]:
+    """The openings of a sheet (metres), the surest first where two claim one place. blur: size of a pixel or 0."""
+    content = _Content(ink, walls, blur)
+    gaps = content.all_judged(_gaps(walls.cut, max(0.004, 2 * blur)))
     gaps = [gap for gap in gaps if _plausible(gap)]
     gaps += content.doors_without_gap(gaps)
     kept: list[Gap] = []
@@ -91,12 +91,12 @@ def _plausible(gap: Gap) -> bool:
     return gap.width < _WIDEST_PLAIN and gap.mutual
 
 
-def _gaps(cut: BaseGeometry) -> list[Gap]:
+def _gaps(cut: BaseGeometry, blur: float) -> list[Gap]:
     """Places where a wall's end faces another wall."""
     parts = polygons(cut)
     tree = STRtree(parts)
     found: list[Gap] = []
-    ends = [end for part in parts for end in _ends(part)]
+    ends = [end for part in parts for end in _ends(part, blur)]
     for p, q, normal in ends:
         gap = _across(p, q, normal, parts, tree)
         if gap is not None:
@@ -104,11 +104,11 @@ def _gaps(cut: BaseGeometry) -> list[Gap]:
     return found
 
 
-def _ends(part: Polygon) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+def _ends(part: Polygon, blur: float) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
     """(corner, corner, outward unit normal) of the short edges between two convex corners."""
     ends = []
     for index, ring in enumerate((part.exterior, *part.interiors)):
-        points = np.array(shapely.remove_repeated_points(ring.simplify(0.004), 0.004).coords)[:-1]
+        points = np.array(shapely.remove_repeated_points(ring.simplify(blur), blur).coords)[:-1]
         if len(points) < 4:
             continue
         if ring.is_ccw != (index == 0):
@@ -168,8 +168,8 @@ def _is_end(p: FloatArray, q: FloatArray, normal: FloatArray, away: float, parts
 class _Content:
     """What is drawn in and around gaps."""
 
-    def __init__(self, ink: Ink, walls: Walls) -> None:
-        self.cut = walls.cut
+    def __init__(self, ink: Ink, walls: Walls, blur: float) -> None:
+        self.cut, self.blur = walls.cut, blur
         lines = ~walls.used & ~walls.hatch & ~ink.dashed & ~ink.curved
         self.segments = ink.segments[lines]
         self.tree = STRtree(shapely.linestrings(self.segments)) if len(self.segments) else None
@@ -283,13 +283,13 @@ class _Content:
         level = local[:, :, 1].mean(1)
         full: list[float] = []
         partial: list[tuple[float, float, float]] = []
-        for y in _distinct(level):
-            row = np.abs(level - y) < 0.008
+        for y in _distinct(level, 0.008 + self.blur):
+            row = np.abs(level - y) < 0.008 + self.blur
             spans = _union([(float(x), float(z)) for x, z in zip(low[row], high[row], strict=True)])
             # a line that runs on far beyond the gap is an axis, a railing or a dimension line, not glass
             spans = [(x, z) for x, z in spans if z - x < gap.width + 1.2]
             cover = sum(min(z, gap.width) - max(x, 0.0) for x, z in spans if z > 0 and x < gap.width)
-            if cover > 0.88 * gap.width:
+            if cover > 0.88 * gap.width - 5 * self.blur:
                 full.append(y)
             elif cover > 0.22 * gap.width:
                 partial.append((y, max(0.0, min(x for x, _ in spans)), min(gap.width, max(z for _, z in spans))))
@@ -327,11 +327,11 @@ class _Content:
         return None
 
 
-def _distinct(levels: FloatArray) -> list[float]:
+def _distinct(levels: FloatArray, apart: float) -> list[float]:
     """Offsets of lines, those within a few millimetres as one."""
     found: list[float] = []
     for level in np.sort(levels):
-        if not found or level - found[-1] > 0.008:
+        if not found or level - found[-1] > apart:
             found.append(float(level))
     return found
 

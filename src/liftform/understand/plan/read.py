@@ -79,15 +79,12 @@ def plan(sheets: Sequence[Sheet], metres_per_unit: float | None = None) -> Plan:
             blank = blank or error
     if not readings:
         raise blank or NothingFoundError("no sheet to read a plan from", "give a PDF, DXF or picture of a floor plan")
-    storeys = []
-    for number, reading in enumerate(readings):
-        name = reading.storey.name if len(readings) == 1 else f"Floor {number}"
-        storeys.append(replace(reading.storey, name=name, elevation=2.7 * number))
-    checks = [line for reading in readings for line in checks_of(reading)]
+    storeys = [reading.storey for reading in readings]
+    if len(storeys) > 1:
+        storeys = [replace(s, name=f"Floor {k}", elevation=2.7 * k) for k, s in enumerate(storeys)]
+    checks = tuple(line for reading in readings for line in checks_of(reading))
     first = readings[0]
-    return Plan(
-        tuple(storeys), source=sheets[0].source, scale=first.scale, checks=tuple(checks), auto_accept=not checks
-    )
+    return Plan(tuple(storeys), source=sheets[0].source, scale=first.scale, checks=checks, auto_accept=not checks)
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def _structure(sheet: Sheet, unit: float) -> _Structure:
         raise NothingFoundError(
             f"{sheet.source}: page {sheet.page} shows no walls", "choose the page of a floor plan, or draw walls closed"
         )
-    gaps = openings.find(ink, walls)
+    gaps = openings.find(ink, walls, 0.0 if sheet.image is None else unit)
     named = rooms.names(sheet.texts, unit)
     solid = _shut(walls.cut, gaps)
     rails = rooms.railings(ink, walls, gaps, solid)

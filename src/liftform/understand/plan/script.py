@@ -18,16 +18,20 @@ Box = tuple[int, int, int, int]
 #: Heights (pixels) of letters, most rows of text that are read, and the height they are read at.
 _LETTER, _MOST_WORDS, _READ_HEIGHT = (7, 70), 220, 48
 _LEAST_SURE = 0.55
+#: Share of its box that a letter's ink fills at least.
+_DENSE = 0.14
 
 
 def separated(thin: Mask, pen: float) -> tuple[list[Box], Mask]:
     """(boxes x0, y0, x1, y1 of words, the ink without them)."""
     labels, _ = ndimage.label(thin, np.ones((3, 3)))
     small: list[tuple[int, Box]] = []
+    inked = np.bincount(labels.ravel())
     for index, window in enumerate(ndimage.find_objects(labels), 1):
         rows, columns = window
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        if max(height, width) <= _LETTER[1] and max(height, width) >= 2:
+        sparse = max(height, width) > 22 and inked[index] < _DENSE * height * width  # an arc, a leaf, a corner
+        if 2 <= max(height, width) <= _LETTER[1] and not sparse:
             small.append((index, (columns.start, rows.start, columns.stop, rows.stop)))
     letters = [(i, b) for i, b in small if _is_letter(b, pen)]
     groups = _rows([b for _, b in letters])

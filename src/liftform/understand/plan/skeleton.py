@@ -12,10 +12,13 @@ from scipy import ndimage
 from shapely.geometry import LineString
 
 from ...drawing.sheet import FloatArray, Stroke
+from .ink import circle_through
 
 Mask = NDArray[np.bool_]
 #: How far (pixels) a chord may stray from its line, and the shortest line that is kept.
 _STRAY, _SHORTEST = 0.9, 5.0
+#: A turn (radians) between two chords that is a corner and no curve.
+_CORNER = 0.6
 _AROUND = [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, -1), (-1, 1), (1, 1), (1, -1)]
 
 
@@ -136,10 +139,38 @@ def _way_out(points: FloatArray, end: int) -> FloatArray:
 
 
 def _chords(chain: FloatArray) -> FloatArray:
-    """A chain as few chords."""
+    """A chain as few chords; what is part of a circle between two corners, as even ones."""
     if len(chain) < 2:
         return chain
-    return np.array(LineString(chain).simplify(_STRAY).coords)
+    rough = np.array(LineString(chain).simplify(_STRAY).coords)
+    places = [int(np.argmin(((chain - p) ** 2).sum(1))) for p in rough]
+    turns = np.diff(np.unwrap(np.arctan2(*np.diff(rough, axis=0).T[::-1])))
+    corners = [0, *(k + 1 for k in np.flatnonzero(np.abs(turns) > _CORNER)), len(rough) - 1]
+    parts = []
+    for first, last in itertools.pairwise(corners):
+        run = chain[places[first] : places[last] + 1]
+        parts.append(_on_circle(run) if last - first >= 3 else None)
+        if parts[-1] is None:
+            parts[-1] = rough[first : last + 1]
+    joined = np.concatenate([part for part in parts if part is not None])
+    keep = np.concatenate([[True], np.hypot(*np.diff(joined, axis=0).T) > 1e-9])
+    return joined[keep]
+
+
+def _on_circle(run: FloatArray) -> FloatArray | None:
+    """Even chords of the circle that a run of pixels lies on, or None where it lies on none."""
+    if len(run) < 12:
+        return None
+    arc = circle_through(run[1:-1], 0.03)
+    if arc is None or arc.radius < 6 or not 0.5 < arc.sweep < 6.5:
+        return None
+    spokes = run - np.array(arc.centre)
+    start = math.atan2(spokes[0, 1], spokes[0, 0])
+    middle = spokes[len(run) // 2]
+    turns = math.remainder(math.atan2(middle[1], middle[0]) - start, 2 * math.pi)
+    sweep = math.copysign(arc.sweep, turns)
+    angles = start + np.linspace(0, sweep, max(4, round(arc.sweep / 0.12)) + 1)
+    return np.array(arc.centre) + arc.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
 def _refined(line: FloatArray, flat: NDArray[np.float32]) -> FloatArray:

@@ -92,5 +92,5 @@ def thick_ink(tinted: Mask, pen: float) -> Mask:
     side = math.ceil(_PENS * pen) | 1
     core = ndimage.minimum_filter(tinted, size=(side, 1))
     core = ndimage.minimum_filter(core, size=(1, side))
-    grown = ndimage.maximum_filter(ndimage.maximum_filter(core, size=(side + 2, 1)), size=(1, side + 2))
+    grown = ndimage.maximum_filter(ndimage.maximum_filter(core, size=(side, 1)), size=(1, side))
     return np.asarray(grown & tinted)

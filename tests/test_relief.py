@@ -325,13 +325,22 @@ def network(monkeypatch) -> Session:
 def test_the_network_reads_multiples_of_32_in_the_pictures_shape(network, size, fed):
     image = np.full((size[1], size[0], 3), 0.4, np.float32)
     capture = depth(DepthOptions(), Runtime())(Capture((Photo(image),)))
-    assert network.shapes == [fed]
+    assert network.shapes == [fed, fed]  # the picture and its mirror image
     found = capture.photo.depth
     assert found.scale == "relative"
     assert found.tan_half == 0.5
     assert found.z.shape[0] / found.z.shape[1] == pytest.approx(size[1] / size[0], rel=0.05)
     assert capture.decisions[-1].what == "depth"
     assert depth_stage.depth_of(image).shape == (fed[1] // 2, fed[0] // 2)
+
+
+def test_a_picture_read_both_ways_gives_the_mirror_image_of_its_mirror_images_depth():
+    image = np.random.default_rng(1).random((96, 144, 3)).astype(np.float32)
+    a, b = depth_stage.read(image, 96, True), depth_stage.read(np.ascontiguousarray(image[:, ::-1]), 96, True)
+    assert b.z[:, ::-1] == pytest.approx(a.z, rel=1e-4)
+    assert b.normals[:, ::-1] * (-1, 1, 1) == pytest.approx(a.normals, abs=1e-3)
+    once = depth_stage.read(image, 96, False)
+    assert np.abs(once.z / a.z - 1).max() > 1e-3  # one look alone says something else
 
 
 # -- the whole road --------------------------------------------------------------------------------------------------

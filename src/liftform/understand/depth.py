@@ -33,6 +33,7 @@ class DepthOptions:
     """How the depth network is run."""
 
     side: int = option(192, "longest side, in pixels, of the picture that the depth network reads", low=64, high=1536)
+    both_ways: bool = option(True, "read the picture and its mirror image and average what they say: slower, truer")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def depth(options: DepthOptions, runtime: Runtime) -> Callable[[Capture], Captur
 
     def estimate(capture: Capture) -> Capture:
         photo = capture.photo
-        reading = read(photo.image, options.side, runtime)
+        reading = read(photo.image, options.side, options.both_ways, runtime)
         runtime.progress("depth", 0.7)
         found = sharpened(reading, matting.reduced(photo.image, _DETAIL))
         known = found.z[np.isfinite(found.z)]
@@ -69,15 +70,37 @@ def depth(options: DepthOptions, runtime: Runtime) -> Callable[[Capture], Captur
 
 def depth_of(image: FloatArray) -> FloatArray:
     """The network's own depth (h, w) of an image (H, W, 3) sRGB in [0, 1], sky and all: what evaluation scores."""
-    return read(image, DepthOptions().side).z
+    options = DepthOptions()
+    return read(image, options.side, options.both_ways).z
 
 
-def read(image: FloatArray, side: int, runtime: Runtime | None = None) -> Reading:
-    """Run the embedded network on an image (H, W, 3) whose longest side becomes ``side``; raises WeightsError."""
+def read(image: FloatArray, side: int, both_ways: bool, runtime: Runtime | None = None) -> Reading:
+    """Run the embedded network on an image (H, W, 3) whose longest side becomes ``side``, and with ``both_ways`` on
+    its mirror image too; raises WeightsError."""
+    small = matting.resized_planes(image, *_input_size(image.shape[1], image.shape[0], side))
+    reading = _look(small, runtime)
+    return _mean(reading, _mirrored(_look(small[:, ::-1], runtime))) if both_ways else reading
+
+
+def _mirrored(reading: Reading) -> Reading:
+    """What is said of a picture, from what was said of its mirror image."""
+    normals = reading.normals[:, ::-1] * np.array([-1, 1, 1], np.float32)
+    return Reading(reading.z[:, ::-1], normals, reading.sky[:, ::-1], reading.spread[:, ::-1], reading.tan_half)
+
+
+def _mean(a: Reading, b: Reading) -> Reading:
+    """Of two readings: geometric of depths and of the field of view."""
+    normals = a.normals + b.normals
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
+    z, tan_half = np.sqrt(a.z * b.z), float(np.sqrt(a.tan_half * b.tan_half))
+    return Reading(z, normals, (a.sky + b.sky) / 2, (a.spread + b.spread) / 2, tan_half)
+
+
+def _look(small: FloatArray, runtime: Runtime | None) -> Reading:
+    """What the network says of an image (H, W, 3) of a size it takes."""
     from ..zoo import weights
 
     session = weights.session("depth", runtime)
-    small = matting.resized_planes(image, *_input_size(image.shape[1], image.shape[0], side))
     names = [output.name for output in session.get_outputs()]
     fed = {"image": np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)}
     out = dict(zip(names, session.run(names, fed), strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import synthetic as shapes
 
 from liftform import topology
-from liftform.evaluate import damage, damage_cases, damage_kinds, finish
+from liftform.evaluate import damage, damage_cases, damage_kinds, damage_peers, finish
 from liftform.evaluate.damage_cases import Case
 from liftform.refine.repair import RepairOptions, repair
 from liftform.runtime import Runtime
@@ -94,3 +96,17 @@ def test_limits_of_finishing_are_told():
     assert not finish.within([slow])
     assert finish.grids([slow])[0].rows[0][-1] == "NO"
     assert finish.within([replace(slow, seconds=1.0)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_peer_may_crash_or_never_end():
+    def forever(mesh):
+        while True:
+            pass
+
+    assert len(damage_peers.limited(lambda mesh: mesh)(shapes.box()).faces) == 12
+    for bad in (forever, lambda mesh: os._exit(3)):
+        with pytest.raises(RuntimeError, match="crashed, or took more"):
+            damage_peers.limited(bad, 1)(shapes.box())
+    with pytest.raises(RuntimeError, match="AttributeError"):
+        damage_peers.limited(lambda mesh: mesh.nothing)(shapes.box())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,8 @@ from ..runtime import Runtime
 from ..topology import merged
 
 Way = Callable[[Mesh], Mesh]
+#: Seconds of a processor after which a peer is given up.
+SECONDS = 60
 
 
 def missing() -> list[str]:
@@ -30,10 +34,44 @@ def ways(wanted: tuple[str, ...] = ()) -> dict[str, Way]:
         "trimesh": _trimesh,
     }
     if importlib.util.find_spec("pymeshfix"):
-        all_ways["PyMeshFix"] = _pymeshfix
+        all_ways["PyMeshFix"] = limited(_pymeshfix)
     if importlib.util.find_spec("pymeshlab"):
-        all_ways["PyMeshLab"] = _pymeshlab
+        all_ways["PyMeshLab"] = limited(_pymeshlab)
     return {name: way for name, way in all_ways.items() if not wanted or name in wanted}
+
+
+def limited(way: Way, seconds: int = SECONDS) -> Way:
+    """The way in a process of its own, which may crash or take too long; raises RuntimeError then."""
+    if sys.platform == "win32":
+        return way
+
+    def run(mesh: Mesh) -> Mesh:
+        context = multiprocessing.get_context("fork")
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=_answer, args=(way, mesh, there, seconds))
+        process.start()
+        there.close()
+        try:
+            done = here.recv()
+        except EOFError:
+            raise RuntimeError(f"it crashed, or took more than {seconds} s of a processor") from None
+        finally:
+            process.join()
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    return run
+
+
+def _answer(way: Way, mesh: Mesh, there: Any, seconds: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    try:
+        there.send(way(mesh))
+    except Exception as error:
+        there.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def _mesh(vertices: NDArray[Any], faces: NDArray[Any]) -> Mesh:

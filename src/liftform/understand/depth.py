@@ -93,7 +93,8 @@ def _mean(a: Reading, b: Reading) -> Reading:
     normals = a.normals + b.normals
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
     z, tan_half = np.sqrt(a.z * b.z), float(np.sqrt(a.tan_half * b.tan_half))
-    return Reading(z, normals, (a.sky + b.sky) / 2, (a.spread + b.spread) / 2, tan_half)
+    half = np.float32(0.5)
+    return Reading(z, normals, (a.sky + b.sky) * half, (a.spread + b.spread) * half, tan_half)
 
 
 def _look(small: FloatArray, runtime: Runtime | None) -> Reading:

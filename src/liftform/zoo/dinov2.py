@@ -134,7 +134,7 @@ class Layer(nn.Module):
         """(B, N, D) -> (B, N, D)."""
         x = x + self.layer_scale1(self.attention(self.norm1(x)))
         hidden = F.gelu(self.mlp["fc1"](self.norm2(x)))
-        return x + self.layer_scale2(self.mlp["fc2"](hidden))  # type: ignore[no-any-return]
+        return x + self.layer_scale2(self.mlp["fc2"](hidden))
 
 
 class Dinov2(nn.Module):

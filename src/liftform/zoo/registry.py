@@ -102,17 +102,23 @@ BACKENDS: dict[str, dict[str, Backend]] = {
             "liftform.reconstruct.furnish:furnish", "liftform.reconstruct.furnish:FurnishOptions", "plans"
         )
     },
+    "photos": {"files": Backend("liftform.load:photos", "liftform.load:PhotosOptions")},
+    "poses": {"colmap": Backend("liftform.understand.poses:poses", "liftform.understand.poses:PosesOptions", "sets")},
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }
 
-#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh, ``plan`` from a floor plan.
+#: Tasks for photo sets.
+_SET_ONLY = ("photos", "poses")
+
+#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh, ``plan`` from a plan, ``poses`` from a set.
 ROADS: dict[str, tuple[str, ...]] = {
-    "make": tuple(task for task in BACKENDS if task not in (*_FIX_ONLY, *_PLAN_ONLY)),
+    "make": tuple(task for task in BACKENDS if task not in (*_FIX_ONLY, *_PLAN_ONLY, *_SET_ONLY)),
     "fix": (
         *("complete", "repair", "reduce", "retopo", "unwrap", "transfer", "delight"),
         *("pose", "resize", "lods", "collide", "export"),
     ),
     "plan": (*_PLAN_ONLY, "export"),
+    "poses": _SET_ONLY,
 }
 
 

@@ -227,7 +227,7 @@ class Block(nn.Module):
         if self.crossing:
             bias: Tensor = self.attn2.to_out[0].bias  # type: ignore[assignment]
             x = x + (self.attn2.across(self.norm2(x), memory) if memory else bias)
-        return x + self.ff(self.norm3(x))  # type: ignore[no-any-return]
+        return x + self.ff(self.norm3(x))
 
 
 class TimeMlp(nn.Module):
@@ -389,7 +389,7 @@ class ShapeVae(nn.Module):
     def field(self, points: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
         """Points (B, N, 3) in +-BOUND, float32 -> field (B, N, 1), float32, positive inside."""
         queries = embedded(points.float(), self.config.embed_frequency)
-        return self.decoder(queries.to(memory[0].dtype), memory).float()  # type: ignore[no-any-return]
+        return self.decoder(queries.to(memory[0].dtype), memory).float()
 
     def chunks(self, points: Tensor, memory: tuple[Tensor, Tensor], chunk: int) -> Iterator[Tensor]:
         """The field at points (N, 3), ``chunk`` of them at a time, each (n,): memory stays bounded."""

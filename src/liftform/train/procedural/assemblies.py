@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import manifold3d
 import numpy as np
+from numpy.typing import NDArray
 
 from ..textures import Rng
-from .pieces import Piece, block, drum, fitted, of_manifold, outline, ring, solid, tube, warped
+from .pieces import FloatArray, Piece, block, drum, fitted, of_manifold, outline, ring, solid, tube, warped
 
 _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
@@ -42,7 +43,7 @@ def _attached(base: Piece, rng: Rng) -> list[Piece]:
     return [piece] if abs(at[0]) < 1e-6 or rng.random() < 0.2 else [piece, piece.mirrored()]
 
 
-def rotation(axis: np.ndarray, angle: float) -> np.ndarray:  # type: ignore[type-arg]
+def rotation(axis: FloatArray, angle: float) -> FloatArray:
     """Rodrigues' formula: (3, 3)."""
     x, y, z = axis / max(float(np.linalg.norm(axis)), 1e-9)
     k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -189,6 +190,6 @@ def house(rng: Rng) -> list[Piece]:
     return pieces
 
 
-def _cube() -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _cube() -> tuple[FloatArray, NDArray[np.int64]]:
     piece = of_manifold(manifold3d.Manifold.cube((1, 1, 1), True))
     return piece.vertices, piece.faces

@@ -125,7 +125,7 @@ def _metric(text: str) -> Length | None:
 
 def _repaired(text: str) -> str:
     """What OCR may have meant: digits for letters beside digits, marks for what stands in their place."""
-    text = re.sub(r"(?<=[\d'\".,/ -])[OoQDlI|SBZ](?=[\d'\".,/ -]|$)|^[OoQDlI|SBZ](?=[\d'\".,/])", _digit, text)
+    text = re.sub(r"(?<=[\d'\".,/ -])[OoQDlI|SBZ](?=[\d'\".,/ -]|$)|^[OolI|](?=[\d'\".,/])", _digit, text)
     text = re.sub(r"(?<=\d)\s*[;:](?=\d)", ".", text)
     text = re.sub(r"'{2,}|\"{2,}", '"', text)
     text = re.sub(r"^(\d+)\s*[\"*°]\s*-?\s*(?=\d)", r"\1'-", text)  # 8"-5 1/2" : the first mark is of feet

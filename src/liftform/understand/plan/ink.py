@@ -33,7 +33,8 @@ class Arc:
 class Ink:
     """What is drawn, in metres. segments (N, 2, 2); pens[pen_of[i]] drew segment i; dashed, curved, filled (N,) bool.
 
-    fills: each colour's areas. arcs: parts of circles among the strokes.
+    fills: each colour's areas. arcs: parts of circles among the strokes. paper: size of the sheet in
+    metres of the building, infinite where there is none.
     """
 
     segments: FloatArray
@@ -44,10 +45,13 @@ class Ink:
     filled: NDArray[np.bool_]
     fills: tuple[tuple[Colour, tuple[Polygon, ...]], ...]
     arcs: tuple[Arc, ...]
+    paper: tuple[float, float] = (math.inf, math.inf)
 
 
 def gather(sheet: Sheet, metres: float) -> Ink:
     """The ink of a sheet whose unit is so many ``metres``."""
+    on_paper = sheet.mm_per_unit is not None or sheet.image is not None
+    paper = (sheet.size[0] * metres, sheet.size[1] * metres) if on_paper else (math.inf, math.inf)
     pens: dict[Pen, int] = {}
     parts: list[FloatArray] = []
     flags: list[tuple[int, bool, bool, int]] = []
@@ -84,6 +88,7 @@ def gather(sheet: Sheet, metres: float) -> Ink:
         np.repeat([filled for _, _, filled, _ in flags], counts),
         tuple((colour, tuple(shapes)) for colour, shapes in fills.items()),
         tuple(arcs),
+        paper,
     )
 
 

@@ -84,7 +84,9 @@ def _page_frame(ink: Ink) -> NDArray[np.bool_]:
     """Segments that run along the border of everything drawn: frames of the sheet."""
     points = ink.segments.reshape(-1, 2)
     low, high = points.min(0), points.max(0)
-    span = high - low
+    span = np.maximum(high - low, 0.0)
+    if not (span > 0.75 * np.array(ink.paper)).all():
+        return np.zeros(len(ink.segments), bool)
     steps = np.abs(ink.segments[:, 1] - ink.segments[:, 0])
     long = (steps > 0.8 * span).any(1)
     middle = ink.segments.mean(1)
@@ -146,7 +148,7 @@ def _from_pens(ink: Ink, hatch: NDArray[np.bool_], frame: NDArray[np.bool_]) -> 
 
 def _outlined(ink: Ink, chosen: NDArray[np.bool_]) -> _Guess | None:
     """Thin faces that a set of lines encloses."""
-    if chosen.sum() < 4 or chosen.sum() > 60_000:
+    if chosen.sum() < 4 or chosen.sum() > 60_000 or ink.curved[chosen].mean() > 0.85:
         return None
     faces = polygonized(ink.segments[chosen])
     kept = [face for face in faces if wall_like(face)]

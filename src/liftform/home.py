@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from . import __version__, floorplan
 from .assets import Assembly, Node
-from .errors import InputNotFoundError, OutputError, UnreadableError, UsageError
+from .errors import OutputError, UsageError
 from .floorplan import OPENING_TYPES, OUTDOOR, Opening, Plan, Room, Stair, Wall, kind_of
 from .road import Recipe, Stages
 from .runtime import Progress, silent
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 #: The stages that report a time and progress, in order.
 STAGES = ("read", "plan", "extrude", "furnish", "report")
-#: Suffix -> module of ``drawing`` whose ``read(path, pages)`` opens it; anything else is a picture.
-_READERS = {".pdf": "pdf", ".dxf": "dxf"}
 #: Below this confidence an element is named among what to check; so many are named one by one.
 _SURE, _NAMED = 0.8, 12
 
@@ -234,14 +231,10 @@ class Road(Stages):
 
 
 def _sheets(path: Path, pages: Sequence[int] | None) -> list[Sheet]:
-    """The sheets of a drawing by the reader of its suffix."""
-    if not path.is_file():
-        raise InputNotFoundError(f"there is no file {path}")
-    module = importlib.import_module(f".drawing.{_READERS.get(path.suffix.lower(), 'picture')}", __package__)
-    sheets: list[Sheet] = module.read(path, pages)
-    if not sheets:
-        raise UnreadableError(f"{path}: no sheet in it")
-    return sheets
+    """The sheets of a drawing."""
+    from .drawing.load import sheets
+
+    return sheets(path, pages)
 
 
 def _resolved(drawn: Plan, recipe: PlanRecipe) -> Plan:

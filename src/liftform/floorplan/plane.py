@@ -58,9 +58,14 @@ class Plane:
 
     @cached_property
     def outlines(self) -> dict[str, Any]:
-        """Wall id -> its outline on the grid, as drawn, overlapping others."""
+        """Wall id -> its outline on the grid, overlapping others: as drawn; mere strips are mitred where they meet."""
         shapely = need("shapely", "plans")
-        return {wall.id: valid(shapely.Polygon(wall.outline)) for wall in self.storey.walls}
+        found = {wall.id: valid(shapely.Polygon(wall.outline)) for wall in self.storey.walls}
+        strips = [wall for wall in self.storey.walls if not wall.polygon and wall.kind == "wall"]
+        for k, wall in enumerate(strips):
+            corners = [_corner(wall, other) for other in strips[:k]]
+            found[wall.id] = valid(shapely.union_all([found[wall.id], *(c for c in corners if c is not None)]))
+        return found
 
     @cached_property
     def walled(self) -> Any:
@@ -251,6 +256,27 @@ def valid(polygon: Any) -> Any:
     shapely = need("shapely", "plans")
     whole = polygon if polygon.is_valid else shapely.make_valid(polygon)
     return shapely.set_precision(shapely.union_all(polygons(whole, 0.0)), grid_size=GRID)
+
+
+def _corner(wall: Wall, other: Wall) -> Any:
+    """The mitred corner of two walls that share an end, or None."""
+    shapely = need("shapely", "plans")
+    for mine in (wall.centre_line, wall.centre_line[::-1]):
+        for theirs in (other.centre_line, other.centre_line[::-1]):
+            if math.dist(mine[0], theirs[0]) < 1e-3:
+                bend = [_along(theirs, other.thickness), mine[0], _along(mine, wall.thickness)]
+                half = min(wall.thickness, other.thickness) / 2
+                return shapely.buffer(
+                    shapely.LineString(bend), half, cap_style="flat", join_style="mitre", mitre_limit=3
+                )
+    return None
+
+
+def _along(line: Sequence[Point], length: float) -> Point:
+    """A place that far from the first point towards the second."""
+    (px, py), (qx, qy) = line[0], line[1]
+    share = min(1.0, length / max(math.dist(line[0], line[1]), 1e-9))
+    return px + (qx - px) * share, py + (qy - py) * share
 
 
 def curved(opening: Opening, wall: Wall) -> tuple[Point, ...]:

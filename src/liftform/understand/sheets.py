@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..floorplan import Plan, Scale, Storey
+from ..floorplan import Plan, Scale
 from ..lengths import metres
 from ..recipe import option
 from ..runtime import Runtime
@@ -49,19 +49,18 @@ class PlanOptions:
 def plan(options: PlanOptions, runtime: Runtime) -> Callable[[Sequence[Sheet]], Plan]:
     """A backend that reads sheets, the lowest storey first, into one plan in metres.
 
+    A scale that is given holds for all sheets.
+
     Raises NothingFoundError where no sheet shows a plan, UsageError for a scale that says nothing.
     """
     from .plan.read import plan as read
 
     def estimate(sheets: Sequence[Sheet]) -> Plan:
-        units = [unit_said(options.scale, sheet.mm_per_unit) if options.scale else None for sheet in sheets]
-        plans = [read(sheet, unit) for sheet, unit in zip(sheets, units, strict=True)]
+        unit = unit_said(options.scale, sheets[0].mm_per_unit) if options.scale else None
+        found = read(sheets, unit)
         if options.wall:
-            longest = max(longest_wall(found) for found in plans)
-            factor = options.wall / longest
-            was = [_unit(found) for found in plans]
-            plans = [read(sheet, unit * factor) for sheet, unit in zip(sheets, was, strict=True)]
-        return chosen(joined(plans), options.storey)
+            found = read(sheets, _unit(found) * options.wall / longest_wall(found))
+        return chosen(found, options.storey)
 
     return estimate
 
@@ -116,24 +115,6 @@ def _unit(plan: Plan) -> float:
     """Metres per unit that a plan was read with, even where they were only assumed."""
     rows = plan.storeys[0].sheet_from_m
     return plan.scale.metres_per_unit or (1 / math.hypot(rows[0][0], rows[1][0]) if rows else 1.0)
-
-
-def joined(plans: Sequence[Plan]) -> Plan:
-    """The storeys of several sheets in one plan; the worst scale and everything to check."""
-    if len(plans) == 1:
-        return plans[0]
-    storeys: list[Storey] = []
-    for number, found in enumerate(plans):
-        for storey in found.storeys:
-            taken = storey.name in {other.name for other in storeys}
-            storeys.append(replace(storey, name=f"{storey.name} {number + 1}") if taken else storey)
-    return replace(
-        plans[0],
-        storeys=tuple(storeys),
-        scale=min((found.scale for found in plans), key=lambda s: (s.metres_per_unit is not None, s.confidence)),
-        checks=tuple(f"sheet {k + 1}: {line}" for k, found in enumerate(plans) for line in found.checks),
-        auto_accept=all(found.auto_accept for found in plans),
-    )
 
 
 def chosen(plan: Plan, storey: int | None) -> Plan:

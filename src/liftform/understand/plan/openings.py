@@ -108,7 +108,7 @@ def _ends(part: Polygon, blur: float) -> list[tuple[FloatArray, FloatArray, Floa
     """(corner, corner, outward unit normal) of the short edges between two convex corners."""
     ends = []
     for index, ring in enumerate((part.exterior, *part.interiors)):
-        points = np.array(shapely.remove_repeated_points(ring.simplify(blur), blur).coords)[:-1]
+        points = shapely.get_coordinates(ring.simplify(blur))[:-1]
         if len(points) < 4:
             continue
         if ring.is_ccw != (index == 0):

@@ -21,6 +21,8 @@ from PIL import Image
 from liftform.camera import Camera
 from liftform.conventions import GL_FROM_CV
 from liftform.errors import LiftformError, UnreadableError
+from liftform.lens import bent
+from liftform.photoset import posed
 from liftform.train import (
     collect,
     corpus,
@@ -30,7 +32,6 @@ from liftform.train import (
     meshes,
     pack,
     photo_views,
-    posed,
     render,
     shards,
 )
@@ -285,7 +286,7 @@ def test_lens_distortion_is_taken_out() -> None:
     v, u = np.meshgrid((np.arange(150) + 0.5 - 75) / 150, x, indexing="ij")
     ideal_u, ideal_v = u.copy(), v.copy()
     for _ in range(30):  # invert the lens at every pixel of the photograph
-        du, dv = photo_views.bent(ideal_u, ideal_v, bend)
+        du, dv = bent(ideal_u, ideal_v, bend)
         ideal_u, ideal_v = ideal_u + u - du, ideal_v + v - dv
     photo = (0.3 * ideal_u - ideal_v > 0.05).astype(np.float32)[..., None]
     target = photo_views._framed(camera)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .pipeline import Recipe as Recipe
     from .pipeline import Result as Result
     from .pipeline import make as make
+    from .poses import poses as poses
     from .read_mesh import read_mesh as read_mesh
     from .report import Report as Report
 
@@ -56,6 +57,7 @@ _HOME = {
     "load": "load",
     "make": "pipeline",
     "plan": "home",
+    "poses": "poses",
     "read_mesh": "read_mesh",
     "save": "export",
 }

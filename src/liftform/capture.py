@@ -1,4 +1,4 @@
-"""What came in, and what has been learned of it: Photo, Mask, Depth, Decision, Capture."""
+"""What came in, and what has been learned of it: Photo, Mask, Depth, Sparse, Decision, Capture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera import Camera
+from .lens import Lens
 
 FloatArray = NDArray[np.float32]
 
@@ -90,6 +91,9 @@ class Photo:
     mask, depth and camera are None until a stage has found them; the camera's world is the view frame (conventions).
     A photo whose depth is known and whose mask is not is that of a scene. reference: a thing of known size beside the
     object, or None.
+    Of a set: lens, how ``image`` was drawn, where that is known (``camera`` is then the lens's pinhole: it sees
+    ``lens.undistorted(image, lens)``); posed: whether ``camera`` came with the picture; exposure: how much brighter it
+    is than the set's middle, in stops of linear light, or None.
     """
 
     image: FloatArray
@@ -101,6 +105,9 @@ class Photo:
     depth: Depth | None = None
     camera: Camera | None = None
     reference: Reference | None = None
+    lens: Lens | None = None
+    posed: bool = False
+    exposure: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -114,11 +121,38 @@ class Photo:
 
 
 @dataclass(frozen=True)
+class Sparse:
+    """Points of a scene that several photos of a set show, and which photos those are.
+
+    points (N, 3) float64, world frame; colors (N, 3) float32 sRGB in [0, 1]; errors (N,) float32: root mean square
+    distance to where they were seen, pixels. Sightings: photo (M,) int32, index into the capture's photos; point (M,)
+    int32, index into ``points``; pixels (M, 2) float32 of the photo's image as it is (not undistorted).
+    """
+
+    points: NDArray[np.float64]
+    colors: FloatArray
+    errors: FloatArray
+    photo: NDArray[np.int32]
+    point: NDArray[np.int32]
+    pixels: FloatArray
+
+    def seen_by(self, photo: int) -> NDArray[np.int32]:
+        """The points (K,) that a photo shows."""
+        return self.point[self.photo == photo]
+
+
+@dataclass(frozen=True)
 class Capture:
-    """Photos of one thing, and the decisions taken so far, oldest first."""
+    """Photos of one thing, and the decisions taken so far, oldest first.
+
+    sparse: what a set's photos have in common, once their cameras are known. metric: whether the cameras' world is in
+    metres.
+    """
 
     photos: tuple[Photo, ...]
     decisions: tuple[Decision, ...] = ()
+    sparse: Sparse | None = None
+    metric: bool = False
 
     @property
     def photo(self) -> Photo:

@@ -15,6 +15,8 @@ meshes     (V, 3) float32, (F, 3) int32, counter-clockwise seen from outside; UV
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,16 @@ Array = NDArray[np.float32]
 
 #: OpenGL camera (x right, y up, z back) from OpenCV camera (x right, y down, z forward); its own inverse.
 GL_FROM_CV: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+#: What a pose that was read as world_from_camera (4x4, OpenCV axes) out of OpenGL axes may have meant instead: the pose
+#: by the name of the mistake. "other": the axes were OpenCV's already; "inverse": it was OpenCV's camera_from_world;
+#: "inverse-other": OpenGL's camera_from_world.
+CONVENTIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "other": lambda pose: pose @ GL_FROM_CV,
+    "inverse": lambda pose: np.linalg.inv(pose @ GL_FROM_CV),
+    "inverse-other": lambda pose: np.linalg.inv(pose @ GL_FROM_CV) @ GL_FROM_CV,
+}
 
 
 def srgb_to_linear(encoded: Array) -> Array:

@@ -21,6 +21,7 @@ from .arguments import Parser
 COMMANDS = {
     "make": "lift pictures into textured 3D assets",
     "plan": "build a floor plan at true scale",
+    "poses": "find where the pictures of a set, or of a film, were taken from",
     "fix": "make any mesh valid and usable",
     "inspect": "say what a mesh file holds and whether it is sound",
     "models": "list the networks; pull, verify, import or remove public ones",
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
   liftform make chair.jpg -o chair.glb --height 0.9
   liftform make *.jpg -o assets/
   liftform plan flat.pdf -o flat.glb          a floor plan as a building of true size
+  liftform poses photos/ -o poses.json        cameras and points of a photo set, for nerfstudio and others
   liftform fix scan.obj -o scan.glb           watertight, manifold; what is sound stays as it is
   liftform inspect chair.glb
 

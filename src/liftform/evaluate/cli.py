@@ -45,6 +45,13 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--sheet", type=Path, metavar="FILE", help="also draw every pair, .png or .jpg")
     p.add_argument("--baselines", action="store_true", help="the trivial baselines alone, without the network")
     _add_shown(p, _depth)
+    p = commands.add_parser("poses", help="find the cameras of photo sets and compare them with known ones")
+    p.add_argument("folder", type=Path, help="a folder of photo sets with transforms.json or COLMAP models")
+    p.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
+    p.add_argument("--max-side", type=int, default=1600, metavar="PX", help="longest side of the pictures (1600)")
+    p.add_argument("--lenses", choices=("given", "unknown"), default="given", help="are lenses read? (given)")
+    p.add_argument("--method", choices=("incremental", "global"), default="incremental", help="(incremental)")
+    _add_shown(p, _poses)
     p = commands.add_parser("photos", help="lift pictures and lay inputs and results on one sheet")
     p.add_argument("pictures", nargs="+", type=Path)
     p.add_argument("-o", "--output", type=Path, default=Path("contact.png"), help="the sheet, .png .jpg or .webp")
@@ -195,6 +202,18 @@ def _bias(args: argparse.Namespace) -> int:
         plot = args.markdown.parent / "images" / f"{args.markdown.stem}.png"
         bias.write_page(found, args.markdown, plot, shlex.join(["liftform", *sys.argv[1:]]))
     _show(args, [bias.grid(found)], {"categories": [vars(x) for x in found], "spearman": bias.correlation(found)})
+    return 0
+
+
+def _poses(args: argparse.Namespace) -> int:
+    from ..poses import PosesRecipe
+    from .poses import HEAD, evaluate_poses
+
+    recipe = PosesRecipe.from_tables({"photos": {"max_side": args.max_side}}, "options")
+    cameras = "lens" if args.lenses == "given" else "ignore"
+    options = {"recipe": recipe, "cameras": cameras, "method": args.method}
+    rows = list(evaluate_poses(args.folder, args.sets, options))
+    _show(args, [Grid("", HEAD, [row.cells() for row in rows])], {row.name: vars(row) for row in rows})
     return 0
 
 

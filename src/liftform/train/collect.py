@@ -13,9 +13,9 @@ from typing import Any
 
 from .. import recipe
 from ..errors import InputNotFoundError, UsageError
+from ..photoset.posed import is_photo_set, read_photo_set
 from . import engines, meshes
 from .corpus import Row, split_of
-from .posed import is_photo_set, read_photo_set
 
 FACTS = "source.toml"
 _KNOWN = {"source", "licence", "credit", "family", "category", "split", "up", "scan", "metric"}

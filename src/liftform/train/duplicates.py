@@ -21,9 +21,9 @@ from PIL import Image
 
 from ..camera import Camera
 from ..conventions import linear_to_srgb, rotation_y, to_uint8
+from ..photoset.posed import read_photo_set
 from . import engines, meshes, render
 from .corpus import Report, Row
-from .posed import read_photo_set
 
 FloatArray = NDArray[np.float32]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,10 @@ from PIL import Image
 from ..camera import Camera
 from ..conventions import linear_to_srgb, srgb_to_linear, to_uint8
 from ..errors import UnreadableError
+from ..lens import bent
+from ..photoset.posed import PhotoSet, PosedPhoto, read_photo_set
 from . import engines, meshes, render, shards
 from .corpus import PHOTO_KINDS, Row, read_manifest
-from .posed import PhotoSet, PosedPhoto, read_photo_set
 
 #: Sizes (H, W) of a view; the one nearest the photograph's shape is taken, the middle cut out.
 SIZES = ((144, 192), (192, 144), (160, 160))
@@ -168,14 +168,6 @@ def _sampled(
     at = [(v * camera.fy + camera.cy) / block - 0.5, (u * camera.fx + camera.cx) / block - 0.5]
     planes = [map_coordinates(small[..., c], at, order=1, mode="nearest") for c in range(small.shape[-1])]
     return np.stack(planes, -1).astype(np.float32)
-
-
-def bent(x: Any, y: Any, distortion: tuple[float, float, float, float]) -> tuple[Any, Any]:
-    """Where the lens moves points (x, y) of the plane z = 1 to (OpenCV's radial-tangential model)."""
-    k1, k2, p1, p2 = distortion
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * k2)
-    return x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
 
 
 def sparse_depth(camera: Camera, points: NDArray[np.float64]) -> NDArray[np.float32]:

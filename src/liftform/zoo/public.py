@@ -125,6 +125,8 @@ MODELS: Mapping[str, Public] = MappingProxyType(
             code="MIT",
             weights="MIT",
             about="objects: finer shapes, drawn in many steps; slow without a GPU",
+            memory=7,
+            seconds=10_700,
             extra="torch",
         ),
         "depth-anything": Public(

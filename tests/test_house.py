@@ -16,6 +16,7 @@ import pytest
 
 import liftform
 from liftform.finish import FixRecipe
+from liftform.home import PlanRecipe
 from liftform.pipeline import Recipe
 from liftform.zoo import registry
 
@@ -206,11 +207,11 @@ def test_weights_are_those_of_the_table():
 
 def test_recipes_page_lists_every_option():
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    for line in [*option_rows(Recipe()), *option_rows(FixRecipe())]:
+    for line in [*option_rows(Recipe()), *option_rows(FixRecipe()), *option_rows(PlanRecipe())]:
         assert line in page, f"docs/recipes.md lacks or misstates:\n{line}"
 
 
-def option_rows(recipe: Recipe | FixRecipe) -> list[str]:
+def option_rows(recipe: Recipe | FixRecipe | PlanRecipe) -> list[str]:
     """The rows of the page's table of a road, from the options themselves."""
     rows = []
     for task, section in recipe.sections.items():

@@ -163,11 +163,11 @@ class Home:
 
         open_top = tuple(_without_ceilings(node) for node in self.best.nodes)
         whole = replace(self.best, nodes=open_top).merged()
-        tiles = view_tiles(Scene(whole), view_cameras(whole, 640, [(-30.0, 50.0), (0.0, 89.0)]))
+        tiles = view_tiles(Scene(whole), view_cameras(whole, 480, [(-30.0, 50.0), (0.0, 89.0)]))
         labels = ["whole", "from above"]
         for node in open_top[:4] if len(open_top) > 1 else ():
             floor = replace(self.best, nodes=(node,)).merged()
-            tiles += view_tiles(Scene(floor), view_cameras(floor, 640, [(-30.0, 60.0)]))
+            tiles += view_tiles(Scene(floor), view_cameras(floor, 480, [(-30.0, 60.0)]))
             labels.append(node.name)
         buffer = io.BytesIO()
         labelled(tiles, labels).save(buffer, format="PNG", compress_level=4)

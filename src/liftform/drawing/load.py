@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, InputNotFoundError, TooLargeError, UnreadableError, UsageError
 from ..picture import decode
@@ -70,12 +72,12 @@ def _picture(path: Path) -> Sheet:
     return Sheet(str(path), 1, 1, "raster", (float(columns), float(rows)), (), (), mm, None, grey, notes)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def _grey(image: NDArray[Any]) -> NDArray[np.float32]:
     """Lightness float32 (H, W) of decoded pixels, transparent ones over white."""
     scale = 1.0 if image.dtype.kind == "f" else float(np.iinfo(image.dtype).max)
     channels = image if image.ndim == 3 else image[..., None]
     if channels.shape[2] >= 3:
-        grey = channels[..., 0] * np.float32(0.3) + channels[..., 1] * np.float32(0.59)
+        grey: NDArray[Any] = channels[..., 0] * np.float32(0.3) + channels[..., 1] * np.float32(0.59)
         grey = (grey + channels[..., 2] * np.float32(0.11)) / np.float32(scale)
     else:
         grey = channels[..., 0].astype(np.float32) / np.float32(scale)

@@ -31,7 +31,7 @@ def storey(
     elements = [_wall(f"w{k}", piece, outside, walls.sure) for k, piece in enumerate(pieces)]
     elements += [_rail(f"w{len(pieces) + k}", rail) for k, rail in enumerate(rails)]
     rooms = tuple(_room(f"r{k}", space) for k, space in enumerate(spaces))
-    openings = []
+    openings: list[Opening] = []
     for gap in sorted(gaps, key=lambda g: (round(g.a[1], 3), round(g.a[0], 3))):
         elements, host = _hosted(elements, gap, outside)
         openings.append(_opening(f"o{len(openings)}", gap, host, rooms, spaces))

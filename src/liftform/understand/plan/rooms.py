@@ -61,8 +61,8 @@ def names(texts: tuple[Text, ...], metres: float) -> list[Name]:
         height = max(text.size, text.extent[1]) * metres
         near = [e for e in extra if math.dist(e[1], at) < 4.5 * height or e[0] is text]
         area = next((e[2] for e in sorted(near, key=lambda e: math.dist(e[1], at)) if e[2]), None)
-        sides = next((e[3] for e in sorted(near, key=lambda e: math.dist(e[1], at)) if e[3]), None)
-        found.append(Name(kind[0], text.text, (float(at[0]), float(at[1])), kind[1] * text.sure, area, sides))
+        size = next((e[3] for e in sorted(near, key=lambda e: math.dist(e[1], at)) if e[3]), None)
+        found.append(Name(kind[0], text.text, (float(at[0]), float(at[1])), kind[1] * text.sure, area, size))
     return found
 
 

@@ -48,7 +48,7 @@ def _edges(bones: Mask) -> list[tuple[int, int, list[tuple[int, int]]]]:
     count = ndimage.convolve(padded.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant") - padded
     node_mask = padded & (count != 2)
     nodes, _ = ndimage.label(node_mask, np.ones((3, 3)))
-    pixels = set(map(tuple, np.argwhere(padded & ~node_mask).tolist()))
+    pixels: set[tuple[int, int]] = {(r, c) for r, c in np.argwhere(padded & ~node_mask).tolist()}
     node_at = nodes
     edges = []
     starts = np.argwhere(node_mask).tolist()
@@ -61,8 +61,8 @@ def _edges(bones: Mask) -> list[tuple[int, int, list[tuple[int, int]]]]:
     while pixels:  # closed loops without any node
         first = pixels.pop()
         pixels.add(first)
-        path, _ = _walk(first, pixels, node_at, -1)
-        edges.append((-1, -1, [*path, path[0]]))
+        loop, _ = _walk(first, pixels, node_at, -1)
+        edges.append((-1, -1, [*loop, loop[0]]))
     return edges
 
 
@@ -143,9 +143,9 @@ def _chords(chain: FloatArray) -> FloatArray:
     if len(chain) < 2:
         return chain
     rough = np.array(LineString(chain).simplify(_STRAY).coords)
-    places = [int(np.argmin(((chain - p) ** 2).sum(1))) for p in rough]
+    places: list[int] = [int(np.argmin(((chain - p) ** 2).sum(1))) for p in rough]
     turns = np.diff(np.unwrap(np.arctan2(*np.diff(rough, axis=0).T[::-1])))
-    corners = [0, *(k + 1 for k in np.flatnonzero(np.abs(turns) > _CORNER)), len(rough) - 1]
+    corners: list[int] = [0, *(int(k) + 1 for k in np.flatnonzero(np.abs(turns) > _CORNER)), len(rough) - 1]
     parts = []
     for first, last in itertools.pairwise(corners):
         run = chain[places[first] : places[last] + 1]

@@ -48,7 +48,7 @@ def drawing(storey: Storey) -> Drawing:
         if not shape.is_empty:
             place = shape.point_on_surface() if not shape.contains(shape.centroid) else shape.centroid
             name = room.label or room.type.replace("_", " ")
-            out.labels.append(((place.x, place.y), (name, f"{room.area:.1f} m²")))
+            out.labels.append(((place.x, place.y), (name, f"{room.area:.1f} m2")))
     for opening in storey.openings:
         _openings(out, opening, plane)
     for stair in storey.stairs:

@@ -147,6 +147,10 @@ def _add_plans(commands: Any) -> None:
     p.add_argument("--kinds", nargs="+", default=[], metavar="KIND", help="vector raster scan photo (default: all)")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page too")
     _add_shown(p, _plans)
+    p = commands.add_parser("buildings", help="build plans and count solids that are closed, seconds, sound IFC files")
+    p.add_argument("plans", type=Path, help="folder of plans, NAME.json")
+    p.add_argument("--ifc", action="store_true", help="also check IFC files against the schema (extra ifc)")
+    _add_shown(p, _buildings)
 
 
 def _add_shown(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -286,6 +290,14 @@ def _plans(args: argparse.Namespace) -> int:
     if args.markdown:
         plans.write_page(rows, args.markdown, shlex.join(["liftform", *sys.argv[1:]]))
     _show(args, plans.grids(rows), {"drawings": rows})
+    return 0
+
+
+def _buildings(args: argparse.Namespace) -> int:
+    from . import buildings
+
+    records = buildings.evaluate_buildings(args.plans, args.ifc)
+    _show(args, buildings.grids(records), {"plans": records})
     return 0
 
 

@@ -99,7 +99,7 @@ def _rows(boxes: list[Box]) -> list[list[int]]:
 
 
 def words(flat: NDArray[np.float32], boxes: list[Box]) -> list[Text]:
-    """What stands in the boxes, read by rapidocr where it is installed (extra "plans"); [] without it."""
+    """What stands in the boxes, read by rapidocr where it is installed (extra "ocr"); [] without it."""
     engine = _engine()
     if engine is None or not boxes:
         return []

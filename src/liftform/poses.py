@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .assets import PointCloud
-from .capture import Capture, Decision
+from .capture import Capture, Decision, Photo
 from .errors import OutputError
 from .road import Recipe, Stages
 from .runtime import Progress, silent
@@ -16,6 +17,8 @@ from .zoo import registry
 
 #: The stages that report a time and progress, in order.
 STAGES = ("photos", "masks", "features", "matching", "mapping")
+#: Where in a set's folder its pictures may lie.
+_INSIDE = ("images", "keyframes/images", "keyframes/corrected_images", "corrected_images")
 
 
 def poses(
@@ -37,15 +40,19 @@ def poses(
     """
     road = Road.of(recipe, progress, options)
     capture = road.masked(road.photos(source))
-    folder = Path(source).expanduser() if isinstance(source, str | Path) else None
-    return Poses(road._stage("poses", capture), road.recipe, _pictures(folder), road.times)
+    found: Capture = road._stage("poses", capture)
+    return Poses(found, road.recipe, _folder_of(source, found), road.times)
 
 
-def _pictures(folder: Path | None) -> Path | None:
-    """Where the pictures of a folder lie, so that they can be named from elsewhere."""
-    if folder is None or not folder.is_dir():
-        return None
-    return folder
+def _folder_of(source: Any, capture: Capture) -> Path | None:
+    """Where the pictures lie, so that they can be named from elsewhere; None where they are no files of their own."""
+    names = [photo.source for photo in capture.photos]
+    if isinstance(source, str | Path):
+        whole = Path(source).expanduser()
+        near = [whole, *(whole / name for name in _INSIDE), whole.parent]
+    else:
+        near = [Path(path).expanduser().parent for path in source[:1]] if isinstance(source, Sequence) else []
+    return next((folder for folder in near if all((folder / name).is_file() for name in names)), None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,9 @@ class Poses:
         }
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write transforms.json (nerfstudio) at ``path`` (.json) and <stem>.points.ply beside it: both, or none.
+        """Write transforms.json (nerfstudio) at ``path`` (.json) and <stem>.points.ply beside it: all, or none.
+
+        Frames of a film and pictures of an archive, which lie nowhere, are written too, into the folder <stem>_images.
 
         Raises OutputError (another suffix, no room, the cameras that were read would be overwritten).
         """
@@ -106,11 +115,39 @@ class Poses:
             raise OutputError(f"{path}: cameras are written as .json", "name it poses.json")
         if not path.absolute().parent.is_dir():
             raise OutputError(f"{path}: no such folder", "make it first")
-        given = self.folder / "transforms.json" if self.folder is not None else None
-        if given is not None and path.exists() and given.exists() and path.samefile(given):
+        if path.exists() and path.name == "transforms.json":
             raise OutputError(f"{path}: the cameras that were read would be overwritten", "choose another name")
         extra = {"decisions": [vars(d) for d in self.capture.decisions]}
-        return write_whole(encode(self.capture, path, self.folder, extra))
+        if self.folder is not None:
+            return write_whole(encode(self.capture, path, self.folder, extra))
+        folder = path.with_name(f"{path.stem}_images")
+        made = not folder.exists()
+        try:
+            folder.mkdir(exist_ok=True)
+            capture = replace(self.capture, photos=tuple(_as_file(photo) for photo in self.capture.photos))
+            pictures = {folder / photo.source: _jpeg(photo) for photo in capture.photos}
+            return write_whole({**pictures, **encode(capture, path, folder, extra)})
+        except (OSError, OutputError) as error:
+            if made and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"{folder}: cannot write there ({error.strerror})", "choose another target") from error
+
+
+def _as_file(photo: Photo) -> Photo:
+    """The photo under the name and the size that it is written with."""
+    return replace(photo, source=f"{Path(photo.source).stem}.jpg", original_size=photo.size)
+
+
+def _jpeg(photo: Photo) -> bytes:
+    from PIL import Image
+
+    from .conventions import to_uint8
+
+    buffer = io.BytesIO()
+    Image.fromarray(to_uint8(photo.image)).save(buffer, format="JPEG", quality=95)
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

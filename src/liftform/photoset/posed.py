@@ -99,7 +99,7 @@ def _posed_frames(folder: Path, facts: Any) -> Iterator[PosedPhoto]:
         if "fl_x" in own:
             fx, fy = float(own["fl_x"]), float(own.get("fl_y", own["fl_x"]))
         else:
-            fx = fy = 0.5 * width / np.tan(0.5 * float(own["camera_angle_x"]))
+            fx = fy = float(0.5 * width / np.tan(0.5 * float(own["camera_angle_x"])))
         matrix = np.asarray(frame["transform_matrix"], np.float64)
         _check_pose(matrix, frame["file_path"])
         camera = Camera(

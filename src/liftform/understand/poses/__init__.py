@@ -96,7 +96,8 @@ def _found(
     """The largest model; a patient second try and pairs where the first leaves out pictures of a small set."""
     how, models = options.method, mapping.mapped(found, options.method, runtime)
     best, rest = mapping.parts(models)
-    if best is None or len(best.poses) < len(photos):
+    linked = {i for pair in found.pairs for i in (pair.a, pair.b)}
+    if best is None or linked - set(best.poses):
         patient = mapping.parts(mapping.mapped(found, "incremental", runtime, patient=True))
         if patient[0] is not None and (best is None or len(patient[0].poses) > len(best.poses)):
             (best, rest), how = patient, f"{options.method}, patient"

@@ -15,6 +15,8 @@ from .matching import Matched, colmap, describe, lens_of
 
 #: Thresholds of a second, patient try: degrees between the first two views, matches of those, and of a further one.
 _PATIENT = (3.0, 40, 15)
+#: Sets up to so many pictures keep points that only two of them show.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def _incremental(pycolmap: Any, matched: Matched, runtime: Runtime, patient: boo
     if all(matched.given):
         wanted.ba_refine_focal_length = wanted.ba_refine_extra_params = False
         wanted.mapper.abs_pose_refine_focal_length = wanted.mapper.abs_pose_refine_extra_params = False
+    if patient or len(matched.ids) <= _FEW:  # few pictures have no third view of most points
+        wanted.triangulation.ignore_two_view_tracks = False
     wanted.constant_cameras = {c for c, given in zip(matched.cameras, matched.given, strict=True) if given}
     if patient:
         mapper = wanted.mapper

@@ -50,7 +50,8 @@ def _relative(pycolmap: Any, pair: Pair, lenses: dict[int, Lens]) -> tuple[float
     a, b = (_camera(pycolmap, lenses[i]) for i in (pair.a, pair.b))
     options = pycolmap.TwoViewGeometryOptions(compute_relative_pose=True)
     options.ransac.random_seed = 0
-    found = pycolmap.estimate_calibrated_two_view_geometry(a, pair.pixels_a, b, pair.pixels_b, options=options)
+    rows = np.repeat(np.arange(len(pair.pixels_a), dtype=np.uint32)[:, None], 2, 1)
+    found = pycolmap.estimate_calibrated_two_view_geometry(a, pair.pixels_a, b, pair.pixels_b, rows, options)
     out = np.eye(4)
     if found is None or found.cam2_from_cam1 is None or not len(found.inlier_matches):
         return 0.0, out

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputNotFoundError, LiftformError
-from ..floorplan import Plan, read
+from ..floorplan import Plan, Storey, read
 from .tables import Grid
 
 #: IFC class -> how many of it a plan should give.
-_COUNTS = {
+_COUNTS: dict[str, Callable[[Storey], int]] = {
     "IfcWall": lambda s: sum(w.kind == "wall" for w in s.walls),
     "IfcRailing": lambda s: sum(w.kind == "railing" for w in s.walls),
     "IfcDoor": lambda s: sum(o.type == "door" for o in s.openings),

@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
     p.add_argument("--max-side", type=int, default=1600, metavar="PX", help="longest side of the pictures (1600)")
     p.add_argument("--lenses", choices=("given", "unknown"), default="given", help="are lenses read? (given)")
-    p.add_argument("--method", choices=("incremental", "global"), default="incremental", help="(incremental)")
+    p.add_argument("--method", choices=("auto", "incremental", "global"), default="auto", help="(auto)")
     _add_shown(p, _poses)
     p = commands.add_parser("photos", help="lift pictures and lay inputs and results on one sheet")
     p.add_argument("pictures", nargs="+", type=Path)

@@ -24,14 +24,18 @@ from .mapping import Model
 from .matching import Matched, matched
 
 _LENSES = {"plain": "SIMPLE_PINHOLE", "radial": "SIMPLE_RADIAL", "full": "OPENCV"}
+#: Sets of known lenses from so many pictures on are mapped all at once: drift does not add up around a round.
+_MANY = 10
 
 
 @dataclass(frozen=True)
 class PosesOptions:
     """How cameras are found."""
 
-    method: Literal["incremental", "global"] = option(
-        "incremental", "picture by picture, or all at once (global: for many pictures of a closed round)", "method"
+    method: Literal["auto", "incremental", "global"] = option(
+        "auto",
+        "picture by picture, all at once (global), or as fits: global from 10 pictures of known lenses",
+        "method",
     )
     camera: Literal["auto", "shared", "each"] = option(
         "auto", "one camera for all pictures (shared), for each its own, or as sizes and focal lengths say", "camera"
@@ -94,13 +98,17 @@ def _found(
     photos: tuple[Photo, ...], found: Matched, options: PosesOptions, runtime: Runtime
 ) -> tuple[Model, tuple[Decision, ...]]:
     """The largest model; a patient second try and pairs where the first leaves out pictures of a small set."""
-    how, models = options.method, mapping.mapped(found, options.method, runtime)
-    best, rest = mapping.parts(models)
+    how = options.method
+    if how == "auto":
+        how = "global" if all(found.given) and len(photos) >= _MANY else "incremental"
+    best, rest = mapping.parts(mapping.mapped(found, how, runtime))
+    if best is not None and len(best.poses) > 3:
+        best = _without_lookalikes(found, best, how, runtime)
     linked = {i for pair in found.pairs for i in (pair.a, pair.b)}
     if best is None or linked - set(best.poses):
         patient = mapping.parts(mapping.mapped(found, "incremental", runtime, patient=True))
         if patient[0] is not None and (best is None or len(patient[0].poses) > len(best.poses)):
-            (best, rest), how = patient, f"{options.method}, patient"
+            (best, rest), how = patient, f"{how}, patient"
     if len(photos) <= pairs.MOST and (best is None or len(best.poses) < min(3, len(photos))):
         few = pairs.from_pairs(found, runtime)
         if few is not None and (best is None or len(few.poses) > len(best.poses)):
@@ -112,6 +120,16 @@ def _found(
         names = advice.named(photos, sorted(set(model.poses) - set(best.poses)))
         said.append(Decision("apart", names, "estimated", "placed among themselves, but not with the rest"))
     return best, tuple(said)
+
+
+def _without_lookalikes(found: Matched, first: Model, method: str, runtime: Runtime) -> Model:
+    """The model made again without pairs that contradict it: repeated parts bend a model. Kept if it places as many."""
+    false = agreement.contradicting(found.pairs, first.lenses, first.poses)
+    if not false:
+        return first
+    mapping.forget(found, [(a, b) for a, b, _ in false])
+    again, _ = mapping.parts(mapping.mapped(found, method, runtime))
+    return again if again is not None and len(again.poses) >= len(first.poses) else first
 
 
 def _spacing(text: str | None, photos: tuple[Photo, ...]) -> tuple[int, int, float] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +46,7 @@ def mapped(matched: Matched, method: str, runtime: Runtime, patient: bool = Fals
     """All models that were found, the one of most pictures first. method: "incremental" or "global"."""
     pycolmap = colmap()
     pycolmap.set_random_seed(runtime.seed)
-    out = matched.room / ("patient" if patient else method)
-    out.mkdir()
+    out = Path(tempfile.mkdtemp(dir=matched.room))
     if method == "global":
         wanted = pycolmap.GlobalPipelineOptions()
         wanted.num_threads, wanted.random_seed = runtime.threads or -1, runtime.seed
@@ -58,6 +59,13 @@ def mapped(matched: Matched, method: str, runtime: Runtime, patient: bool = Fals
         found = pycolmap.incremental_mapping(matched.database, matched.room / "images", out, wanted)
     models = [read(found[key], matched) for key in sorted(found)]
     return sorted(models, key=lambda model: (-len(model.poses), -len(model.points)))
+
+
+def forget(matched: Matched, pairs: Iterable[tuple[int, int]]) -> None:
+    """Take the matches of pairs of pictures out of the database."""
+    with colmap().Database.open(matched.database) as opened:
+        for a, b in pairs:
+            opened.delete_two_view_geometry(matched.ids[a], matched.ids[b])
 
 
 def _incremental(pycolmap: Any, matched: Matched, runtime: Runtime, patient: bool = False) -> Any:

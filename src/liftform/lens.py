@@ -81,7 +81,8 @@ def undistorted(plane: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
         return plane
     x = (np.arange(lens.width) + 0.5 - lens.cx) / lens.fx
     y = (np.arange(lens.height) + 0.5 - lens.cy) / lens.fy
-    u, v = bent(*np.meshgrid(x, y), lens.distortion)
+    across, down = np.meshgrid(x, y)
+    u, v = bent(across, down, lens.distortion)
     at = [v * lens.fy + lens.cy - 0.5, u * lens.fx + lens.cx - 0.5]
     layers = plane.reshape(*plane.shape[:2], -1)
     out = [map_coordinates(layers[..., c], at, order=1, mode="nearest") for c in range(layers.shape[2])]

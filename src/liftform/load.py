@@ -202,7 +202,8 @@ def _film(path: Path, options: PhotosOptions, runtime: Runtime) -> Capture:
 def _without_doubles(items: Sequence[Item], named: str) -> tuple[list[Item], list[Decision]]:
     """The items whose files differ; InputError where all are the same."""
     seen: dict[bytes, Item] = {}
-    kept, doubles = [], []
+    kept: list[Item] = []
+    doubles: list[Item] = []
     for item in items:
         try:
             with item.path.open("rb") as stream:

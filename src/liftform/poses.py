@@ -155,6 +155,7 @@ class Road(Stages):
     """The stages from a set to its cameras."""
 
     RECIPE: ClassVar[type[Recipe]] = PosesRecipe
+    recipe: PosesRecipe
 
     def photos(self, source: Any) -> Capture:
         """Open the set."""

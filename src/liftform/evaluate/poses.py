@@ -55,9 +55,7 @@ class Row:
         errors = [f"{self.mean:.4g}", f"{self.most:.4g}", f"{100 * self.share:.2f}", f"{self.turn:.2f}"]
         return [
             self.name,
-            self.pictures,
-            self.placed,
-            self.known,
+            *(str(count) for count in (self.pictures, self.placed, self.known)),
             *errors,
             f"{self.sure:.2f}",
             f"{self.seconds:.0f}",

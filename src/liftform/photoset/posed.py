@@ -187,8 +187,8 @@ def _from_polycam(root: Path) -> Iterator[PosedPhoto]:
         matrix = np.eye(4)
         matrix[:3] = [[float(own[f"t_{row}{column}"]) for column in range(4)] for row in range(3)]
         _check_pose(matrix, path.name)
-        numbers = (float(own[k]) for k in ("fx", "fy", "cx", "cy"))
-        camera = Camera(int(own["width"]), int(own["height"]), *numbers, matrix @ GL_FROM_CV)
+        fx, fy, cx, cy = (float(own[k]) for k in ("fx", "fy", "cx", "cy"))
+        camera = Camera(int(own["width"]), int(own["height"]), fx, fy, cx, cy, matrix @ GL_FROM_CV)
         _check_lens(camera, path.name)
         yield PosedPhoto(pictures / f"{path.stem}.jpg", camera)
 

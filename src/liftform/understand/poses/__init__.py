@@ -98,7 +98,7 @@ def _found(
     photos: tuple[Photo, ...], found: Matched, options: PosesOptions, runtime: Runtime
 ) -> tuple[Model, tuple[Decision, ...]]:
     """The largest model; a patient second try and pairs where the first leaves out pictures of a small set."""
-    how = options.method
+    how: str = options.method
     if how == "auto":
         how = "global" if all(found.given) and len(photos) >= _MANY else "incremental"
     best, rest = mapping.parts(mapping.mapped(found, how, runtime))

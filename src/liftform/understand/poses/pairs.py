@@ -30,7 +30,7 @@ def from_pairs(matched: Matched, runtime: Runtime) -> Model | None:
     if not rated or rated[0][0] <= 0:
         return None
     _, first, b_from_a = rated[0]
-    poses = {first.a: np.eye(4), first.b: np.linalg.inv(b_from_a)}
+    poses: dict[int, Floats] = {first.a: np.eye(4), first.b: np.linalg.inv(b_from_a).astype(np.float64)}
     for _ in range(len(matched.ids)):
         more = _resected(pycolmap, matched.pairs, lenses, poses)
         if more is None:

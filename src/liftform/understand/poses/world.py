@@ -99,7 +99,7 @@ def find_floor(points: Floats, up: Floats, seed: int) -> tuple[Floats, float] | 
 
     Of level planes with enough points the one of most points that has almost nothing below it.
     """
-    extent = np.linalg.norm(np.percentile(points, 95, 0) - np.percentile(points, 5, 0))
+    extent = float(np.linalg.norm(np.percentile(points, 95, 0) - np.percentile(points, 5, 0)))
     rng = np.random.default_rng(seed)
     best: tuple[int, Floats, float] | None = None
     low = points[points @ up <= np.percentile(points @ up, 60)]

@@ -31,8 +31,8 @@ GL_FROM_CV: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0, 1.0])
 #: "inverse-other": OpenGL's camera_from_world.
 CONVENTIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "other": lambda pose: pose @ GL_FROM_CV,
-    "inverse": lambda pose: np.linalg.inv(pose @ GL_FROM_CV),
-    "inverse-other": lambda pose: np.linalg.inv(pose @ GL_FROM_CV) @ GL_FROM_CV,
+    "inverse": lambda pose: np.asarray(np.linalg.inv(pose @ GL_FROM_CV), np.float64),
+    "inverse-other": lambda pose: np.asarray(np.linalg.inv(pose @ GL_FROM_CV) @ GL_FROM_CV, np.float64),
 }
 
 

@@ -217,7 +217,7 @@ def _poses(args: argparse.Namespace) -> int:
     cameras = "lens" if args.lenses == "given" else "ignore"
     options = {"recipe": recipe, "cameras": cameras, "method": args.method}
     rows = list(evaluate_poses(args.folder, args.sets, options))
-    _show(args, [Grid("", HEAD, [row.cells() for row in rows])], {row.name: vars(row) for row in rows})
+    _show(args, [Grid("", HEAD, tuple(tuple(row.cells()) for row in rows))], {row.name: vars(row) for row in rows})
     return 0
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from synthetic import ball, both, brick, marched, sphere, textured_box, waves
+from test_export import validated, validator  # noqa: F401
 
 from liftform.assets import Material
 from liftform.cli.fix import parser
@@ -114,3 +115,30 @@ def test_light_stays_unless_asked_for():
     assert guessed.mesh.material.base_color_texture is texture
     assert "a guess" in dict(done_words(guessed.done))["light"]
     assert "delight" in fix(mesh, delight=True).done
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+WRITTEN = {
+    "as it is": {},
+    "quads": {"quads": "dominant", "quad_count": 400},
+    "levels and hulls": {"lod": "60,20", "collision": "hulls"},
+    "solid": {"repair": "solid", "faces": 300, "ao": True, "normal_map": True, "texture_size": 256},
+    "light": {"delight": True, "guess_material": True, "complete": True, "longest": "40cm"},
+}
+
+
+def test_khronos_finds_no_errors_in_what_fix_writes(tmp_path, validator):  # noqa: F811
+    pytest.importorskip("pyinstantmeshes")
+    files = []
+    for name, options in WRITTEN.items():
+        files += [path for path in fix(holed(), **options).save(tmp_path / f"{name}.glb") if path.suffix == ".glb"]
+    issues = validated(validator, files)
+    assert len(issues) == len(files) >= len(WRITTEN)
+    assert [(i["file"], i["messages"]) for i in issues if i["numErrors"]] == []
+
+
+def holed():
+    """A textured ball of a thousand faces with a few of them missing."""
+    mesh = bumpy(24, 24)
+    return mesh.with_(faces=mesh.faces[5:])

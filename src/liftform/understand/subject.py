@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 #: that of an object.
 _SURE, _SHARE, _RIM = 0.88, 0.6, 0.03
 #: Signs of a scene that together make one.
-_ENOUGH = 1.0
+_ENOUGH = 0.55
 #: A picture whose brightness varies less than this (standard deviation, sRGB) shows nothing.
 _PLAIN = 0.01
 
@@ -87,16 +87,17 @@ def _rim(solid: Bools) -> float:
 def weighed(mask: Mask, depth: Depth) -> tuple[str, dict[str, float], str]:
     """("object" or "scene", the figures, the reason) of a picture whose mask leaves doubt.
 
-    Signs of a scene: the mask is unsure, or touches the picture's rim. A sign of an object: it stands before what
-    surrounds it. The weights are those of a logistic regression on 47 held-out rendered rooms and 48 held-out
-    composites, where three pictures in four fell on the right side; how much the mask covers and how far it reaches
-    into the depth told nothing more there.
+    Signs of a scene: the mask is unsure, or touches the picture's rim. Signs of an object: it stands before what
+    surrounds it, and fills much of the picture. The weights are those of a logistic regression on 90 held-out rendered
+    views and 86 held-out composites, with the networks of this version; cross-validated, four pictures in five fell on
+    the right side (88 % of the objects, 74 % of the scenes).
     """
     solid = _at(mask.alpha, depth.z.shape) > 0.5
     signs = {
-        "unsure": 6.1 * (1 - mask.confidence),
-        "rim": 3.2 * _rim(solid),
-        "stands out": -0.6 * _stands_out(depth.z, solid),
+        "unsure": 6.4 * (1 - mask.confidence),
+        "rim": 9.1 * _rim(solid),
+        "stands out": -0.7 * _stands_out(depth.z, solid),
+        "fills": -3.8 * float(solid.mean()),
     }
     total = sum(signs.values())
     figures = {name: round(value, 2) for name, value in signs.items()}

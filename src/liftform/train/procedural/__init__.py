@@ -1,4 +1,4 @@
-"""Objects that no library holds: random assemblies, turned vessels, bodies, profiles and furniture, each from a number.
+"""Objects that no library holds, each from a number: assemblies, racks, vessels, bodies, profiles, vehicles, houses.
 
 They widen the corpus where it is narrow (the idea: Xie et al., "LRM-Zero: Training large reconstruction models with
 synthesized data", 2024). A row of the manifest whose ``source`` is ``procedural`` is built from its seed, not read.

@@ -43,7 +43,7 @@ $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
 # torch by itself and first: an open range may pull gigabytes of CUDA libraries.
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) torch==2.13.0
-	$(PINNED) --no-build-isolation --editable ".[train,torch,video,sets,plans,usd,compress,quads,dev]"
+	$(PINNED) --no-build-isolation --editable ".[train,torch,video,sets,fields,plans,usd,compress,quads,dev]"
 	@touch $@
 
 # Software OpenGL for the training renderer, node for the glTF validator (scripts/get_gltf_validator.sh). Without root

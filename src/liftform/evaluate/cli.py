@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--sets", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
     p.add_argument("--max-side", type=int, default=1600, metavar="PX", help="longest side of the pictures (1600)")
     p.add_argument("--lenses", choices=("given", "unknown"), default="given", help="are lenses read? (given)")
-    p.add_argument("--method", choices=("auto", "incremental", "global"), default="auto", help="(auto)")
+    p.add_argument("--mapping", choices=("auto", "incremental", "global"), default="auto", help="(auto)")
     _add_shown(p, _poses)
     p = commands.add_parser("photos", help="lift pictures and lay inputs and results on one sheet")
     p.add_argument("pictures", nargs="+", type=Path)
@@ -215,7 +215,7 @@ def _poses(args: argparse.Namespace) -> int:
 
     recipe = PosesRecipe.from_tables({"photos": {"max_side": args.max_side}}, "options")
     cameras = "lens" if args.lenses == "given" else "ignore"
-    options = {"recipe": recipe, "cameras": cameras, "method": args.method}
+    options = {"recipe": recipe, "cameras": cameras, "mapping": args.mapping}
     rows = list(evaluate_poses(args.folder, args.sets, options))
     _show(args, [Grid("", HEAD, tuple(tuple(row.cells()) for row in rows))], {row.name: vars(row) for row in rows})
     return 0

@@ -35,7 +35,7 @@ class PosesOptions:
     method: Literal["auto", "incremental", "global"] = option(
         "auto",
         "picture by picture, all at once (global), or as fits: global from 10 pictures of known lenses",
-        "method",
+        "mapping",
     )
     camera: Literal["auto", "shared", "each"] = option(
         "auto", "one camera for all pictures (shared), for each its own, or as sizes and focal lengths say", "camera"

@@ -103,9 +103,9 @@ def _swapped(points: Floats, faces: Ints, rounds: int = 20) -> Ints:
         a, b, c, d = flat[h], flat[g], flat[_before(h)], flat[_before(g)]
         wide = _angle(points, c, a, b) + _angle(points, d, a, b) > np.pi + 1e-3
         key = np.minimum(c, d) * np.int64(len(points)) + np.maximum(c, d)
-        wide &= ~np.isin(key, edge_keys(faces, len(points)))
-        wide &= _stays_up(points, a, b, c, d)
         pick = np.flatnonzero(wide)
+        pick = pick[~np.isin(key[pick], edge_keys(faces, len(points)))]
+        pick = pick[_stays_up(points, a[pick], b[pick], c[pick], d[pick])]
         lowest = np.full(len(faces), len(h), np.int64)
         np.minimum.at(lowest, h[pick] // 3, pick)
         np.minimum.at(lowest, g[pick] // 3, pick)

@@ -132,9 +132,9 @@ def _triangulated(group: list[Rim], points: Floats, taken: Ints, bend: float) ->
         j, m = i + gap, i[:, None] + np.arange(1, gap)
         a, b, c = p[:, i, None], p[:, m], p[:, j, None]
         cross = np.cross(b - a, c - a)
-        doubled = np.linalg.norm(cross, axis=-1)
+        doubled = np.sqrt(np.einsum("...i,...i->...", cross, cross))
         unit = cross / np.maximum(doubled, 1e-300)[..., None]
-        side = [np.sqrt(((y - x) ** 2).sum(-1)) for x, y in ((a, b), (b, c), (c, a))]
+        side = [np.sqrt(np.einsum("...i,...i->...", y - x, y - x)) for x, y in ((a, b), (b, c), (c, a))]
         bent = side[0] * _bend(unit, normal[:, i[:, None], m]) + side[1] * _bend(unit, normal[:, m, j[:, None]])
         if gap == n - 1:
             bent = bent + side[2] * _bend(unit, last[:, None, None])
@@ -153,8 +153,8 @@ def _triangulated(group: list[Rim], points: Floats, taken: Ints, bend: float) ->
 
 def _bend(a: Floats, b: Floats) -> Floats:
     """1 - cosine of unit normals, 0 beside nothing."""
-    there = (b != 0).any(-1)
-    return np.where(there, 1 - (a * b).sum(-1), 0.0)
+    there = (b[..., 0] != 0) | (b[..., 1] != 0) | (b[..., 2] != 0)
+    return np.where(there, 1 - np.einsum("...i,...i->...", a, b), 0.0)
 
 
 def _unrolled(rim: Ints, split: Ints, chosen: Bools) -> Ints:

@@ -29,6 +29,8 @@ _SHIFT, _SHADE = 0.5, 0.03
 _STEP, _FEWEST = 0.75, 12
 #: How often a surface that began to cut itself is reduced anew.
 _ATTEMPTS = 2
+#: Meshes of so many times the faces are kept on the way: such a surface is begun anew from the first that will do.
+_AMPLE = (1.5, 2.5, 4.0)
 #: Points farther than this (share of the diagonal) from where it cut itself are free again.
 _HELD = 0.01
 #: The quick road's answer is left alone when it is no farther off than this, share of the diagonal.
@@ -67,6 +69,7 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
         mesh.validate()
         yardstick = Yardstick(mesh)
         best, ended = mesh.with_(quads=0), "budget"
+        rungs = [best]
         for smaller in _ladder(mesh, options, yardstick):
             if smaller is None:
                 ended = "stuck"
@@ -75,7 +78,9 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
                 ended = "error"
                 break
             best = smaller
-        best, crossings = _uncrossed(mesh, best, yardstick(best).largest)
+            rungs.append(best)
+        ample = [rung for rung in reversed(rungs) if len(rung.faces) >= _AMPLE[0] * len(best.faces)]
+        best, crossings = _uncrossed(ample or rungs[:1], best, yardstick)
         if mesh.normals is not None:
             best = best.with_(normals=smooth_normals(best))
         facts = {
@@ -92,11 +97,14 @@ def reduce(options: ReduceOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
 
 def _ladder(mesh: Mesh, options: ReduceOptions, yardstick: Yardstick) -> Iterator[Mesh | None]:
-    """Ever smaller meshes down to the budget; without an error bound that one alone. None when stuck above it."""
+    """Ever smaller meshes down to the budget; without an error bound that one and a few on the way. None when stuck
+    above the budget."""
     budget = options.faces or _FEWEST
     if len(mesh.faces) <= budget:
         return
     targets = [budget]
+    if not _plain_solid(mesh):
+        targets = [int(k * budget) for k in reversed(_AMPLE) if k * budget < len(mesh.faces)] + targets
     if options.error is not None:
         steps = int(np.ceil(np.log(len(mesh.faces) / budget) / -np.log(_STEP)))
         targets = [max(budget, int(len(mesh.faces) * _STEP ** (i + 1))) for i in range(steps)]
@@ -138,16 +146,27 @@ def _interpolated(mesh: Mesh, vertices: NDArray[np.float32], faces: NDArray[np.i
     return new.with_(**{k: np.clip(v, 0, 1).astype(np.float32) for k, v in carried.items()})
 
 
-def _uncrossed(mesh: Mesh, reduced: Mesh, farthest: float) -> tuple[Mesh, int | None]:
-    """The reduced mesh, made anew with what it cut itself at held fast when the mesh itself does not; and how many
-    of its faces cut others all the same, None when that was not counted. farthest: what it deviates by."""
+def _uncrossed(rungs: list[Mesh], reduced: Mesh, yardstick: Yardstick) -> tuple[Mesh, int | None]:
+    """The reduced mesh, made anew where it cut itself from larger ones that do not; and how many of its faces cut
+    others all the same, None when that was not counted. rungs: larger ones, in the order in which they are tried."""
     crossing = _crossing(reduced)
-    if not crossing or len(reduced.faces) == len(mesh.faces):
+    if not crossing or len(reduced.faces) == len(rungs[-1].faces):
         return reduced, None if crossing is None else 0
-    if _crossing(mesh) != []:
-        return reduced, None
-    held, yardstick, best = np.zeros(len(merge_map(mesh.vertices)[0]), bool), Yardstick(mesh), reduced
-    fewest, budget = len(crossing), len(reduced.faces)
+    best, fewest, sound = reduced, len(crossing), False
+    for rung in rungs:
+        if fewest and _crossing(rung) == []:
+            sound = True
+            found, left = _anew(rung, reduced, crossing, yardstick)
+            if left < fewest:
+                best, fewest = found, left
+    return best, fewest if sound else None
+
+
+def _anew(mesh: Mesh, reduced: Mesh, crossing: list[int], yardstick: Yardstick) -> tuple[Mesh, int]:
+    """A mesh reduced as far as ``reduced``, with what that cut itself at held fast; the best try, and how many of its
+    faces cut others."""
+    held, best = np.zeros(len(merge_map(mesh.vertices)[0]), bool), reduced
+    fewest, budget, farthest = len(crossing), len(reduced.faces), yardstick(reduced).largest
     for _ in range(_ATTEMPTS):
         held |= _near(mesh, reduced, crossing)
         found = next(_pieces(mesh, [budget], held))

@@ -115,6 +115,34 @@ def scale(options: ScaleOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     return run
 
 
+def stand(options: SizeOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
+    """Refiner for what a photo set shows: an object on the floor and above the origin, a scene as its cameras have it.
+
+    metadata["world"] = {"metric": whether the cameras' world is in metres, "object": whether masks cut the object out}.
+    A given size decides; then metres that the cameras tell; then the usual size of what it is ``like``; else one unit
+    stays what it is. metadata["scale"] and ["asset_from_view"] as of ``scale``, here from the cameras' world. Raises
+    UsageError as ``scale`` does.
+    """
+    if options.like is not None:
+        typical(options.like)
+
+    def run(mesh: Mesh) -> Mesh:
+        low, high = mesh.bounds.astype(np.float64)
+        world = mesh.metadata.get("world", {})
+        measured = Size(1.0, "metre", "cameras") if world.get("metric") else None
+        size = _given(high - low, options)
+        size = _remarked(size, measured) if size else measured or _usual(high - low, options)
+        size = size or Size(1.0, "unknown", "cameras", note="pictures alone do not tell it: give a distance or height")
+        origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2]) if world.get("object") else 0.0
+        vertices = ((mesh.vertices.astype(np.float64) - origin) * size.factor).astype(np.float32)
+        matrix = np.diag([size.factor] * 3 + [1.0])
+        matrix[:3, 3] = -np.asarray(origin) * size.factor
+        metadata = {**mesh.metadata, "scale": size.facts(vertices), "asset_from_view": matrix.tolist()}
+        return mesh.with_(vertices=vertices, metadata=metadata)
+
+    return run
+
+
 def resize(options: ResizeOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
     """Refiner for a mesh from a file: its size changes about the origin, and only where one was asked for.
 

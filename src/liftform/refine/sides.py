@@ -98,7 +98,7 @@ def _connected(a: Ints, b: Ints, count: int) -> Ints:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+    graph = coo_matrix((np.ones(len(a)), (a.astype(np.int32), b.astype(np.int32))), shape=(count, count))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
@@ -342,11 +342,12 @@ def _groups(work: Workpiece, part: Ints, spread: Floats, owner: Ints, cell: floa
 
 def extents(work: Workpiece, group: Ints) -> Floats:
     """Diagonal (N,) of the bounding box of each group of faces."""
-    corners, number = work.points[work.faces], int(group.max()) + 1
-    low, high = np.full((number, 3), np.inf), np.full((number, 3), -np.inf)
-    np.minimum.at(low, group, corners.min(1))
-    np.maximum.at(high, group, corners.max(1))
-    return np.asarray(np.linalg.norm(high - low, axis=1))
+    owner, number = np.repeat(group, 3), int(group.max()) + 1
+    low, high = np.full((3, number), np.inf), np.full((3, number), -np.inf)
+    for axis, at in enumerate(work.points[work.faces.ravel()].T):
+        np.minimum.at(low[axis], owner, at)
+        np.maximum.at(high[axis], owner, at)
+    return np.asarray(np.linalg.norm(high - low, axis=0))
 
 
 def _gaps(work: Workpiece, group: Ints, little: Bools, others: Floats) -> Floats:

@@ -22,7 +22,7 @@ MIN_ALTITUDE = 1e-6
 def half_edges(faces: Faces) -> tuple[Ints, Ints]:
     """Start and end vertex of every half-edge, each (3F,)."""
     f = np.asarray(faces, np.int64)
-    return f.ravel(), np.roll(f, -1, axis=1).ravel()
+    return f.ravel(), f[:, [1, 2, 0]].ravel()
 
 
 def pairs(faces: Faces) -> tuple[Ints, Ints]:
@@ -107,8 +107,9 @@ def diagonal(vertices: Points) -> float:
 def degenerate(vertices: Points, faces: Faces) -> NDArray[np.bool_]:
     """Faces too small or too thin to survive float32 arithmetic, (F,)."""
     a, b, c = corners(vertices, faces)
-    double_area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    longest = np.sqrt(np.maximum.reduce([((q - p) ** 2).sum(1) for p, q in ((a, b), (b, c), (c, a))]))
+    normal = np.cross(b - a, c - a)
+    double_area = np.sqrt(np.einsum("ij,ij->i", normal, normal))
+    longest = np.sqrt(np.maximum.reduce([np.einsum("ij,ij->i", q - p, q - p) for p, q in ((a, b), (b, c), (c, a))]))
     d = diagonal(vertices)
     return np.asarray((double_area <= 2 * MIN_AREA * d * d) | (double_area <= MIN_ALTITUDE * d * longest))
 

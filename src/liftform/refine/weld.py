@@ -93,7 +93,8 @@ def shortest_edges(work: Workpiece) -> Floats:
 
 def _repeated(faces: Ints) -> Bools:
     """Faces with the same point twice."""
-    return np.asarray((faces == np.roll(faces, 1, axis=1)).any(1))
+    a, b, c = faces.T
+    return np.asarray((a == b) | (b == c) | (c == a))
 
 
 def without_duplicates(work: Workpiece) -> Workpiece:
@@ -114,8 +115,9 @@ def without_duplicates(work: Workpiece) -> Workpiece:
 def flat(points: Floats, faces: Ints, size: float) -> Bools:
     """Faces (F,) without area as storage and ``topology.health`` see it, with some margin."""
     a, b, c = surface.corners(points, faces)
-    doubled = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    longest = np.maximum.reduce([((q - p) ** 2).sum(1) for p, q in ((a, b), (b, c), (c, a))])
+    normal = np.cross(b - a, c - a)
+    doubled = np.sqrt(np.einsum("ij,ij->i", normal, normal))
+    longest = np.maximum.reduce([np.einsum("ij,ij->i", q - p, q - p) for p, q in ((a, b), (b, c), (c, a))])
     altitude = 3e-7 * size
     return np.asarray((doubled <= 3e-6 * longest) | (doubled <= altitude * np.sqrt(longest)))
 

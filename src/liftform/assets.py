@@ -278,6 +278,63 @@ class PointCloud:
         return self
 
 
+@dataclass(frozen=True)
+class Splats:
+    """3D Gaussians in the world frame (+Y up): a scene as coloured, see-through ellipsoids (Kerbl et al. 2023).
+
+    means (N, 3); scales (N, 3) > 0, standard deviations along the own axes; rotations (N, 4), unit quaternions wxyz,
+    world from own axes; opacities (N,) in [0, 1]; harmonics (N, K, 3) with K = 1, 4, 9 or 16: real spherical harmonics
+    in the order of 3DGS files; the colour seen along a unit direction is 0.5 + their sum, sRGB-encoded (what is
+    optimised are encoded pictures, as everywhere with splats), cut off below 0. All float32. metadata: JSON-ready.
+    """
+
+    means: FloatArray
+    scales: FloatArray
+    rotations: FloatArray
+    opacities: FloatArray
+    harmonics: FloatArray
+    name: str = "splats"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def degree(self) -> int:
+        """The degree of the harmonics: 0 where colours are the same from all sides."""
+        return round(self.harmonics.shape[1] ** 0.5) - 1
+
+    @property
+    def colors(self) -> FloatArray:
+        """Colours (N, 3), sRGB-encoded in [0, 1], without what changes with the direction."""
+        return np.clip(0.5 + 0.28209479177387814 * self.harmonics[:, 0], 0, 1).astype(np.float32)
+
+    def with_(self, **changes: Any) -> Splats:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+    def chosen(self, index: NDArray[Any]) -> Splats:
+        """Some of the Gaussians (boolean mask or indices)."""
+        rows = {name: getattr(self, name)[index] for name in _SPLAT_FIELDS}
+        return replace(self, **rows)
+
+    def validate(self) -> Splats:
+        """Return self, or raise InputError naming the first broken promise."""
+        count, coefficients = len(self.means), self.harmonics.shape[1:2]
+        shapes = {"means": (count, 3), "scales": (count, 3), "rotations": (count, 4), "opacities": (count,)}
+        shapes["harmonics"] = (count, *coefficients, 3)
+        for name in _SPLAT_FIELDS:
+            value = getattr(self, name)
+            _check(value.shape == shapes[name] and value.dtype == np.float32, f"{name} must be {shapes[name]} float32")
+            _check(bool(np.isfinite(value).all()), f"{name} must be finite")
+        _check(count > 0, "there are no splats")
+        _check(coefficients in ((1,), (4,), (9,), (16,)), "harmonics must be 1, 4, 9 or 16 a splat")
+        _check(bool((self.scales > 0).all()), "scales must be above 0")
+        _check(bool((np.abs(np.linalg.norm(self.rotations, axis=1) - 1) < 1e-3).all()), "rotations must be unit")
+        _check(bool(((self.opacities >= 0) & (self.opacities <= 1)).all()), "opacities must lie in [0, 1]")
+        return self
+
+
+_SPLAT_FIELDS = ("means", "scales", "rotations", "opacities", "harmonics")
+
+
 def _check_textures(material: Material) -> None:
     """Shapes and types of every texture."""
     for name, texture in material.textures.items():

@@ -35,7 +35,7 @@ LAYERS = [
     {"zoo"},
     {"load", "understand", "reconstruct", "refine", "export", "report", "train"},
     {"road"},
-    {"pipeline", "finish", "home", "poses"},
+    {"pipeline", "finish", "home", "poses", "scan"},
     {"batch", "evaluate"},
     {"cli"},
 ]
@@ -154,6 +154,7 @@ PUBLIC = [
         "poses",
         "read_mesh",
         "save",
+        "scan",
     ),
 ]
 
@@ -275,7 +276,8 @@ def test_example_pictures_are_credited():
 def test_every_backend_of_ours_lives_in_its_room():
     homes = dict.fromkeys(("subject", "mask", "depth", "camera", "reference"), "understand")
     homes |= {"plan": "understand", "extrude": "reconstruct", "furnish": "reconstruct"}
-    homes |= {"photos": "load", "poses": "understand"}
+    homes |= {"photos": "load", "poses": "understand", "choose": "understand"}
+    homes |= dict.fromkeys(("stereo", "fusion", "implicit", "field", "splats"), "reconstruct")
     homes |= {"load": "load", "object": "reconstruct", "relief": "reconstruct", "export": "export"}
     for task in registry.tasks():
         for row in registry.BACKENDS[task].values():

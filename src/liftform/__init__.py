@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .poses import poses as poses
     from .read_mesh import read_mesh as read_mesh
     from .report import Report as Report
+    from .scan import scan as scan
 
 #: public name -> the module it lives in
 _HOME = {
@@ -60,6 +61,7 @@ _HOME = {
     "poses": "poses",
     "read_mesh": "read_mesh",
     "save": "export",
+    "scan": "scan",
 }
 
 __all__ = [*_HOME, "__version__"]

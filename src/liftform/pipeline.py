@@ -1,4 +1,4 @@
-"""The straight road from a picture to an asset: ``make(source, recipe) -> Result``."""
+"""The straight road from a picture to an asset: ``make(source, recipe) -> Result``; photo sets go on to ``scan``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .capture import Capture, Decision
 from .errors import OutputError, UsageError
+from .photoset.sources import is_set
 from .road import MODELS, Recipe, Section, Stages, keywords
 from .runtime import Progress, silent
 from .zoo import public, registry
@@ -18,6 +19,7 @@ from .zoo import public, registry
 if TYPE_CHECKING:
     from .assets import Mesh, Model, PointCloud
     from .report import Report
+    from .scan import Scan
 
 __all__ = [
     "OBJECT_STAGES",
@@ -43,10 +45,11 @@ WANTED_STAGES = ("retopo", "delight", "lods", "collide")
 
 def make(
     source: Any, recipe: Recipe | str | Path | None = None, *, progress: Progress = silent, **options: Any
-) -> Result:
-    """One picture in, a clean, textured, checked mesh out.
+) -> Result | Scan:
+    """One picture in, a clean, textured, checked mesh out; of a photo set, what ``scan`` makes of it.
 
-    source: a path, a PIL image, or an array (H, W[, 1, 3 or 4]) of uint8, uint16 or floats in [0, 1].
+    source: a path, a PIL image, or an array (H, W[, 1, 3 or 4]) of uint8, uint16 or floats in [0, 1]; or a set: a
+    folder, film, zip archive, pattern with wildcards, or list of paths, whose options and recipe are those of ``scan``.
     recipe: a Recipe or the path of a TOML file. options: flat keywords that win over the recipe, see docs/recipes.md:
     ``make("chair.jpg", height=0.45, faces=5000)``. progress receives (stage, fraction).
 
@@ -54,6 +57,10 @@ def make(
     was given. A picture of a scene becomes an open relief of what it shows instead, textured by itself.
     Raises the errors of ``liftform.errors``: UsageError, InputError, WeightsError, ReconstructionError.
     """
+    if is_set(source):
+        from .scan import scan, set_recipe
+
+        return scan(source, set_recipe(recipe), progress=progress, **options)
     road = Road.of(recipe, progress, options)
     capture = road.load(source)
     capture = road.understand(capture)

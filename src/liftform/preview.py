@@ -62,6 +62,33 @@ def preview_image(photo: Photo, mesh: Mesh, size_px: int = 320) -> Image.Image:
     return sheet
 
 
+def beside_photos(photos: Sequence[Photo], mesh: Mesh, size_px: int = 320) -> Image.Image:
+    """Photos of a set, each beside the mesh as its camera sees it, and the whole mesh from above, as a Pillow image.
+
+    mesh: metadata["asset_from_view"] takes the cameras' world to its frame.
+    """
+    matrix = np.asarray(mesh.metadata.get("asset_from_view", np.eye(4)), np.float64)
+    scale = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
+    shift = np.eye(4)
+    shift[:3, 3] = matrix[:3, 3]
+    scene, tiles, labels = Scene(mesh), [], []
+    cameras = []
+    for photo in photos:
+        assert photo.camera is not None
+        ratio = (size_px - 8) / max(photo.size)
+        small = photo.camera.resized(max(1, round(photo.size[0] * ratio)), max(1, round(photo.size[1] * ratio)))
+        cameras.append(small.moved(shift, scale))
+    for photo, view in zip(photos, render_views(scene, cameras, "unlit", BACKGROUND, 2), strict=True):
+        tile = np.full((size_px, size_px, 3), byte_color(BACKGROUND), np.uint8)
+        height, width = view.image.shape[:2]
+        top, left = (size_px - height) // 2, (size_px - width) // 2
+        tile[top : top + height, left : left + width] = to_uint8(view.image[..., :3])
+        tiles += [photo_tile(photo, size_px, outline=False), tile]
+        labels += [photo.source.rsplit("/", 1)[-1], "the asset from there"]
+    tiles += view_tiles(scene, view_cameras(mesh, size_px, [(30.0, 35.0)]))
+    return labelled(tiles, [*labels, "as a whole"])
+
+
 def compared(before: Mesh, after: Mesh, size_px: int = 320) -> Image.Image:
     """A mesh as it came and as it is, from the same four cameras, in two rows."""
     from PIL import Image

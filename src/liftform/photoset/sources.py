@@ -82,6 +82,21 @@ def found(source: str | Path | Sequence[str | Path]) -> Iterator[Found]:
         raise InputNotFoundError(f"{source}: no such file or folder", "check the path")
 
 
+def is_set(source: object) -> bool:
+    """Whether a source is a photo set: a folder, film, zip archive, file of cameras, pattern or list of paths."""
+    if isinstance(source, list | tuple):
+        return True
+    if not isinstance(source, str | Path):
+        return False
+    try:
+        path = Path(source).expanduser()
+        if path.suffix.lower() in (*VIDEOS, ".zip") or path.is_dir() or path.name.endswith("transforms.json"):
+            return True
+        return not path.exists() and glob.has_magic(str(source))
+    except (OSError, ValueError):  # no name that a file can have: what is wrong with it says its opening
+        return False
+
+
 def natural(path: Path) -> list[tuple[int, int, str]]:
     """A key that sorts img2 before img10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", str(path).lower())]

@@ -41,7 +41,7 @@ class Report:
     stage -> time. kind: "object" or "scene", which is an open relief. scale: "metric", "guess" (metres, as a network
     guesses them) or "unknown". seen: share of the surface in [0, 1] that the picture showed, None when the mesh does
     not say. done: what stages that were asked for note of their work. files: name -> bytes. recipe: plain tables of
-    the options that led to it.
+    the options that led to it. pictures: of a photo set, see ``sets.set_facts``; empty for one picture.
     """
 
     mesh: Mesh = field(repr=False, compare=False)
@@ -60,6 +60,7 @@ class Report:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     recipe_digest: str = ""
     version: str = __version__
+    pictures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def extent(self) -> tuple[float, float, float]:
@@ -85,6 +86,7 @@ class Report:
             "liftform": self.version,
             "recipe_digest": self.recipe_digest,
             "input": {"name": Path(self.photo.source).name, "size": list(self.photo.original_size)},
+            **({"pictures": dict(self.pictures)} if self.pictures else {}),
             "decisions": [vars(decision) for decision in self.decisions],
             "kind": self.kind,
             "scale": {"kind": self.scale, "unit": _unit(self.scale), "extent": list(self.extent)},
@@ -125,7 +127,7 @@ class Report:
 
         trust = self.trust
         content = Content(
-            title=Path(self.photo.source).name or self.mesh.name,
+            title=str(self.pictures.get("name") or Path(self.photo.source).name or self.mesh.name),
             mesh=self.mesh,
             measures=self.measures,
             fitness=self.fitness,
@@ -240,7 +242,8 @@ def _scale_decision(said: Mapping[str, Any], scale: str) -> Decision:
     """Who says how large it is (metadata["scale"], see refine.scale), and how sure that is."""
     whose = str(said.get("from", "nothing"))
     if scale == "unknown":
-        return Decision("scale", scale, "guessed", "no height was given: the longest side is 1 unit")
+        told = said.get("note", "") if whose == "cameras" else "no height was given: the longest side is 1 unit"
+        return Decision("scale", scale, "guessed", told)
     origin = "given" if whose.startswith("given") else "file" if whose == "file" else "estimated"
     if scale == "guess":
         origin = "guessed"

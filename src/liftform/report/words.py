@@ -42,8 +42,21 @@ def trust_words(trust: Mapping[str, Any]) -> str:
     return f"{stated}: {ADVICE[trust['verdict']]}{because}"
 
 
+def picture_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the terminal shows of a photo set (``sets.set_facts``)."""
+    rows = [("pictures", f"{facts['used']} of {facts['pictures']} used")]
+    if facts["sure"] is not None:
+        rows.append(("cameras", f"sure to {facts['sure']['value']:.2f} of 1 ({facts['sure']['why']})"))
+    if facts["method"] is not None:
+        rows.append(("method", f"{facts['method']} ({facts['origin']}{': ' + facts['why'] if facts['why'] else ''})"))
+    if facts["seen_by"] is not None:
+        by = facts["seen_by"]
+        rows.append(("seen by", f"one picture {by['1']:.0%}, two or more {by['2']:.0%}, three or more {by['3']:.0%}"))
+    return rows
+
+
 def table(facts: Mapping[str, Any]) -> Table:
-    """``Report.to_dict`` as a short rich table, two columns without a frame."""
+    """``Report.to_dict`` (or ``BareReport.to_dict``) as a short rich table, two columns without a frame."""
     from rich.table import Table
     from rich.text import Text
 
@@ -91,8 +104,12 @@ def verdicts(fitness: Sequence[Fitness], from_picture: bool = False) -> Table:
 
 def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the terminal shows, a line each."""
+    if "asset" in facts:
+        return _bare_rows(facts)
     source, mesh, surface = facts["input"], facts["mesh"], facts["surface"]
     rows = [("input", f"{source['name']}  {source['size'][0]} x {source['size'][1]} px")]
+    if "pictures" in facts:
+        rows = [("input", str(facts["pictures"]["name"])), *picture_rows(facts["pictures"])]
     rows += [
         (d["what"], _decision_text(d))
         for d in facts["decisions"]
@@ -108,6 +125,16 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("fit for", "; ".join(_fitness_text(f) for f in facts["fitness"] if f["fit"] != "no")))
     rows += [("not for", f"{f['use']}: {f['why']}") for f in facts["fitness"] if f["fit"] == "no"]
     rows += done_words(facts.get("done", {}))
+    if facts.get("seconds"):
+        rows.append(("time", _time_text(facts["seconds"])))
+    return rows + [("warning", text) for text in facts["warnings"]]
+
+
+def _bare_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The same of an asset that is no mesh."""
+    rows = [("input", str(facts["pictures"]["name"])), *picture_rows(facts["pictures"])]
+    rows += [(d["what"], _decision_text(d)) for d in facts["decisions"] if d["what"] not in _LOADING_DETAILS]
+    rows += [(name.replace("_", " "), _value_text(value)) for name, value in facts["asset"].items()]
     if facts.get("seconds"):
         rows.append(("time", _time_text(facts["seconds"])))
     return rows + [("warning", text) for text in facts["warnings"]]

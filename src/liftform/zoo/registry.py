@@ -104,13 +104,38 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     },
     "photos": {"files": Backend("liftform.load:photos", "liftform.load:PhotosOptions")},
     "poses": {"colmap": Backend("liftform.understand.poses:poses", "liftform.understand.poses:PosesOptions", "sets")},
+    "choose": {"weighed": Backend("liftform.understand.choose:choose", "liftform.understand.choose:ChooseOptions")},
+    "stereo": {
+        "patches": Backend("liftform.reconstruct.stereo:stereo", "liftform.reconstruct.stereo:StereoOptions", "sets")
+    },
+    "fusion": {
+        "fused": Backend("liftform.reconstruct.fusion:fusion", "liftform.reconstruct.fusion:FusionOptions", "sets")
+    },
+    "implicit": {
+        "distance": Backend(
+            "liftform.reconstruct.implicit:implicit", "liftform.reconstruct.implicit:ImplicitOptions", "fields"
+        )
+    },
+    "field": {"grid": Backend("liftform.reconstruct.field:field", "liftform.reconstruct.field:FieldOptions", "fields")},
+    "splats": {
+        "gaussian": Backend(
+            "liftform.reconstruct.splats:splats", "liftform.reconstruct.splats:SplatsOptions", "fields"
+        )
+    },
+    "tidy": {"open": Backend("liftform.refine.tidy:tidy", "liftform.refine.tidy:TidyOptions")},
+    "paint": {"photos": Backend("liftform.refine.paint:paint", "liftform.refine.paint:PaintOptions", "sets")},
+    "stand": {"measured": Backend("liftform.refine.scale:stand", "liftform.refine.scale:SizeOptions")},
     "export": {"files": Backend("liftform.export:encoded", "liftform.export:ExportOptions")},
 }
 
 #: Tasks for photo sets.
-_SET_ONLY = ("photos", "poses")
+_SET_ONLY = (
+    *("photos", "poses", "choose", "stereo", "fusion", "implicit", "field", "splats"),
+    *("tidy", "paint", "stand"),
+)
 
-#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh, ``plan`` from a plan, ``poses`` from a set.
+#: Which tasks a road has: ``make`` from a picture, ``fix`` from a mesh, ``plan`` from a plan, ``poses`` from a set to
+#: its cameras, ``scan`` from a set to an asset.
 ROADS: dict[str, tuple[str, ...]] = {
     "make": tuple(task for task in BACKENDS if task not in (*_FIX_ONLY, *_PLAN_ONLY, *_SET_ONLY)),
     "fix": (
@@ -118,7 +143,11 @@ ROADS: dict[str, tuple[str, ...]] = {
         *("pose", "resize", "lods", "collide", "export"),
     ),
     "plan": (*_PLAN_ONLY, "export"),
-    "poses": _SET_ONLY,
+    "poses": ("photos", "poses"),
+    "scan": (
+        *("photos", "poses", "choose", "stereo", "fusion", "implicit", "field", "splats"),
+        *("tidy", "complete", "unwrap", "paint", "stand", "lods", "collide", "export"),
+    ),
 }
 
 

@@ -1,0 +1,233 @@
+"""Training of the stereo network: tuples of views to batches, losses, validation, an early look, the run itself.
+
+liftform train stereo --recipe training/stereo.toml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from .. import recipe as recipes
+from ..camera import Camera
+from ..recipe import option
+from ..zoo.stereo_net import StereoNet
+from ..zoo.stereo_warp import relation
+from .depth import Views
+from .loop import Batch, LoopOptions, Progress, fit
+from .photographed import photographed
+from .ranks import join, rank
+from .stereo_pass import Answer, through
+from .warm import warm
+
+#: Errors are cut off here, in steps of the fine stage: a pixel matched wrongly is wrong, not more and more so.
+FAR_OFF = 12.0
+
+
+@dataclass(frozen=True)
+class StereoOptions:
+    """One run of the stereo network."""
+
+    shards: Path = option(Path("out/shards/stereo"), "folder of tuples: `liftform train data stereo`")  # noqa: RUF009
+    batch: int = option(2, "tuples a step", low=1)
+    neighbours: tuple[int, int, int] = option((2, 3, 4), "neighbours of a view, drawn anew each step")
+    depths: tuple[int, int, int] = option((32, 32, 40), "hypotheses of the coarse stage, drawn with them")
+    rescan_steps: int = option(200, "steps between looks for new shards (0: never)", low=0)
+    validation: int = option(48, "held-out tuples", low=1)
+
+
+@dataclass(frozen=True)
+class StereoRecipe:
+    """A whole run: ``[stereo]`` and ``[loop]`` of the recipe file. init: a checkpoint that a new run starts from."""
+
+    threads: int = 1
+    init: Path | None = None
+    stereo: StereoOptions = field(default_factory=StereoOptions)
+    loop: LoopOptions = field(default_factory=LoopOptions)
+
+
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> StereoRecipe:
+    """The recipe file with ``changes`` (see ``recipe.changed``); raises UsageError on unknown keys."""
+    whole = recipes.read_toml(path)
+    whole.pop("data", None)
+    tables = recipes.changed(whole, changes)
+    options = recipes.build(StereoOptions, tables.pop("stereo", {}), f"{path} [stereo]")
+    loop = recipes.build(LoopOptions, tables.pop("loop", {}), f"{path} [loop]")
+    return replace(recipes.build(StereoRecipe, tables, str(path)), stereo=options, loop=loop)
+
+
+def batches(views: Views, options: StereoOptions, first_step: int) -> Iterator[Batch]:
+    """Batches from step ``first_step`` on; each step has a generator of its own, so a resumed run sees the same."""
+    step = first_step
+    while True:
+        if options.rescan_steps and step % options.rescan_steps == 0:
+            views.scan()
+        sizes = np.random.default_rng(step).integers(3, size=2)  # of the step alone: ranks must not wait for each other
+        rng = np.random.default_rng([step, rank()])
+        chosen = rng.integers(len(views.places), size=options.batch)
+        tuples = [arranged(views[i], options.neighbours[sizes[0]], rng) for i in chosen]
+        yield collate(tuples, options.depths[sizes[1]], rng)
+        step += 1
+
+
+def arranged(sample: dict[str, Any], neighbours: int, rng: np.random.Generator | None) -> dict[str, NDArray[Any]]:
+    """One tuple with the view to be learned first: mirrored at random, its range of depth a little wider than it is.
+
+    Without ``rng`` the first view is learned, from the ones after it. Returns rgb (V, H, W, 3) uint8; depth (H, W), NaN
+    where unknown, empty (H, W) bool; turn (V - 1, 3, 3), shift (V - 1, 3), see ``stereo_warp``; ends (2,): inverse depth
+    of the nearest and farthest place.
+    """
+    count = len(sample["rgb"])
+    order = np.arange(count) if rng is None else rng.permutation(count)
+    order = order[: neighbours + 1]
+    rgb, depth = sample["rgb"][order], sample["depth"][order[0]]
+    height, width = depth.shape
+    cameras = [Camera(width, height, *sample["lens"][k], sample["pose"][k]) for k in order]
+    pairs = [relation(cameras[0], other) for other in cameras[1:]]
+    turn, shift = np.stack([t for t, _ in pairs]), np.stack([s for _, s in pairs])
+    for axis, length in ((1, width), (0, height)):
+        if rng is not None and rng.random() < 0.5:
+            flip = np.eye(3, dtype=np.float32)
+            place = 1 - axis
+            flip[place, place], flip[place, 2] = -1, length
+            turn, shift = flip @ turn @ flip, shift @ flip.T
+            rgb, depth = np.flip(rgb, axis + 1), np.flip(depth, axis)
+    empty = ~np.isfinite(depth)
+    depth = np.where(empty, np.nan, depth)
+    known = depth[~empty]
+    near, far = np.quantile(known, (0.002, 0.998)) if len(known) else (1.0, 2.0)
+    near, far = float(near), float(min(far, 60 * near))
+    wide = (0.85, 1.2) if rng is None else (rng.uniform(0.55, 0.97), np.exp(rng.uniform(0.03, 0.8)))
+    ends = np.array([1 / (near * wide[0]), 1 / (max(far, 1.02 * near) * wide[1])], np.float32)
+    inside = (depth > 1 / ends[0]) & (depth < 1 / ends[1])
+    depth = np.where(inside, depth, np.nan).astype(np.float32)
+    return {"rgb": rgb, "depth": depth, "empty": empty, "turn": turn, "shift": shift, "ends": ends}
+
+
+def collate(tuples: list[dict[str, NDArray[Any]]], depths: int, rng: np.random.Generator | None) -> Batch:
+    """Tensors; pictures (B, V, 3, H, W) in [0, 1], some photographed anew, each view its own way, if there is ``rng``."""
+    arrays = {k: torch.from_numpy(np.ascontiguousarray(np.stack([t[k] for t in tuples]))) for k in tuples[0]}
+    images = arrays.pop("rgb").permute(0, 1, 4, 2, 3).float() / 255
+    if rng is not None and rng.random() < 0.5:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        shown = photographed(images.flatten(0, 1), generator).reshape(images.shape)
+        images = torch.lerp(images, shown, float(rng.uniform(0.2, 1.0)))
+    arrays["turn"], arrays["shift"] = arrays["turn"].float(), arrays["shift"].float()
+    return {"images": images, "depths": torch.tensor(depths), **arrays}
+
+
+def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """All losses of one batch: each stage picks the right hypothesis, and the last says how far off it is."""
+    answer = through(cast(StereoNet, model), batch)
+    truth, losses = 1 / batch["depth"], dict[str, Tensor]()
+    total = torch.zeros(())
+    for name, stage, weight in zip(("coarse", "middle", "fine"), answer.stages, (1.0, 1.0, 1.0), strict=True):
+        scale = truth.shape[-1] // stage.base.shape[-1]
+        wanted = (_at(truth, scale) - stage.base) / stage.step[:, None, None]
+        count = stage.found.logits.shape[1]
+        known = wanted.isfinite() & (wanted > -0.5) & (wanted < count - 0.5)
+        wanted = torch.where(known, wanted, torch.zeros_like(wanted)).clamp(0, count - 1)
+        right = _between(stage.found.logits.log_softmax(1), wanted)
+        off = (stage.found.index - wanted).abs().clamp(max=FAR_OFF)
+        losses[name] = _mean(-right + 0.5 * off, known)
+        losses[f"{name}_off"] = _mean(off, known).detach()
+        total = total + weight * losses[name]
+    losses["depth"], losses["error"] = _last(answer, truth, batch["empty"])
+    return {"loss": total + losses["depth"] + 0.3 * losses["error"], **losses}
+
+
+def _last(answer: Answer, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean error of the whole picture in steps of the fine stage, cut off, and what the forecast of it costs."""
+    off = ((answer.inverse - truth) / answer.step[:, None, None]).abs()
+    known = off.isfinite()
+    off = torch.where(known, off, torch.zeros_like(off)).clamp(max=FAR_OFF)
+    forecast = answer.log_error.clamp(-4, 5)
+    told = torch.where(empty, torch.full_like(off, FAR_OFF), off.detach())
+    cost = told * (-forecast).exp() + forecast
+    return _mean(off, known), _mean(cost, known | empty)
+
+
+def _at(truth: Tensor, scale: int) -> Tensor:
+    """Truth (B, H, W) at a coarser size: the pixel nearest each coarse one's middle."""
+    return truth[:, scale // 2 :: scale, scale // 2 :: scale]
+
+
+def _between(scores: Tensor, wanted: Tensor) -> Tensor:
+    """Log probability (B, h, w) of a place between two hypotheses, shared out to both. scores (B, D, h, w)."""
+    low = wanted.floor().clamp(max=scores.shape[1] - 2).long()
+    share = wanted - low
+    both = scores.gather(1, torch.stack([low, low + 1], 1))
+    return both[:, 0] * (1 - share) + both[:, 1] * share
+
+
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    return torch.where(known, values, torch.zeros_like(values)).sum() / known.sum().clamp_min(1)
+
+
+def held_out(options: StereoOptions) -> list[Batch]:
+    """Held-out tuples, two a batch, always the same."""
+    views = Views(options.shards, held_out=True)
+    numbers = np.linspace(0, len(views.places) - 1, min(options.validation, len(views.places))).astype(int)
+    tuples = [arranged(views[number], 4, None) for number in numbers]
+    return [collate(tuples[i : i + 2], 32, None) for i in range(0, len(tuples), 2)]
+
+
+@torch.no_grad()
+def validate(model: nn.Module, held: list[Batch]) -> dict[str, float]:
+    """Means over the held-out tuples: the losses; "median" of relative error; shares within 1 % and 0.25 %."""
+    sums: dict[str, float] = {}
+    model.eval()
+    for batch in held:
+        answer = through(cast(StereoNet, model), batch)
+        error = (batch["depth"] * answer.inverse - 1).abs()
+        error = error[error.isfinite()]
+        scores = {"median": float(error.median()), "within_1": float((error < 0.01).float().mean())}
+        scores["within_025"] = float((error < 0.0025).float().mean())
+        for key, value in (loss_fn(model, batch) | {k: torch.tensor(v) for k, v in scores.items()}).items():
+            sums[key] = sums.get(key, 0.0) + float(value) / len(held)
+    return sums
+
+
+@torch.no_grad()
+def look(model: nn.Module, held: list[Batch], path: Path) -> None:
+    """A PNG of held-out tuples: picture, true and found inverse depth, the forecast error."""
+    columns = []
+    for batch in held[:: max(1, len(held) // 6)][:6]:
+        answer = through(cast(StereoNet, model), batch)
+        low, high = batch["ends"][0, 1], batch["ends"][0, 0]
+        truth = (1 / batch["depth"][0]).nan_to_num(0.0)
+        maps = [(m - low) / (high - low) for m in (truth, answer.inverse[0])] + [answer.log_error[0].exp() / 4]
+        rows = [batch["images"][0, 0].permute(1, 2, 0)] + [m[..., None].expand(-1, -1, 3) for m in maps]
+        columns.append(torch.cat(rows, 0).float().numpy())
+    sheet = np.concatenate(columns, 1).clip(0, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((sheet * 255).astype(np.uint8)).save(path)
+
+
+def train_stereo(recipe: StereoRecipe, log: Any = print) -> Progress:
+    """Train, or go on training, the network of ``recipe``; checkpoints and log lie beside ``loop.checkpoint``."""
+    options, loop = recipe.stereo, recipe.loop
+    torch.set_num_threads(recipe.threads)
+    join(loop.device)
+    views, held = Views(options.shards, held_out=False), held_out(options)
+    log(f"{len(views.places)} tuples to train on")
+
+    def on_checkpoint(model: nn.Module, step: int) -> dict[str, float]:
+        scores = validate(model, held)
+        look(model, held, loop.checkpoint.with_name("look.png"))
+        log(f"step {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        return scores
+
+    torch.manual_seed(loop.seed)
+    model = StereoNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.init is not None:
+        log(f"{warm(model, recipe.init)} tensors from {recipe.init}")
+    return fit(model, lambda step: batches(views, options, step), loss_fn, loop, on_checkpoint)

@@ -21,7 +21,7 @@ def add_commands(commands: Commands) -> None:
     corpus_cli.add_data_commands(kinds)
     data_cli.add_commands(kinds)
     corpus_cli.add_commands(commands)
-    for name, what in (("object", "object"), ("mask", "foreground"), ("depth", "depth")):
+    for name, what in (("object", "object"), ("mask", "foreground"), ("depth", "depth"), ("plan", "floor-plan")):
         train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
         add_recipe(train, f"recipe of the run, such as training/{name}.toml")
         train.set_defaults(run=_train, network=name)
@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     slim.add_argument("out", type=Path)
     slim.set_defaults(run=_slim)
     export = commands.add_parser("export", help="write a checkpoint as half-precision ONNX, with its table row")
-    export.add_argument("network", choices=["object", "mask", "depth"])
+    export.add_argument("network", choices=["object", "mask", "depth", "plan"])
     export.add_argument("checkpoint", type=Path)
     export.set_defaults(run=_export)
 
@@ -114,6 +114,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
         difference = export_depth(arguments.checkpoint)
         print(f"{export.WEIGHTS / 'depth.onnx'}: largest difference of depth from torch {difference:.2%}")
+        return 0
+    if arguments.network == "plan":
+        from .export_plan import export_plan
+
+        difference = export_plan(arguments.checkpoint)
+        print(f"{export.WEIGHTS / 'plan.onnx'}: largest difference of a class's share from torch {difference:.5f}")
         return 0
     from .export_object import install_object
 

@@ -1,0 +1,1 @@
+"""Floor plans drawn for training: layouts, furniture, drawing styles, damage; every pixel's class is known."""

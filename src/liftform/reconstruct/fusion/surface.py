@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...assets import FloatArray, Mesh, PointCloud
+from ...assets import Mesh, PointCloud
 from ...capture import Capture
 from ...conventions import linear_to_srgb
 from ...errors import ReconstructionError
@@ -21,13 +21,16 @@ from .agreement import Agreed, Points, Tolerance, agreed, in_order, joined, part
 from .blocks import zero_level
 from .coat import coat_of, painted, trimmed
 from .maps import Map, maps_of, median_footprint
+from .poisson import smoothed, solved
 
 #: Surfaces seen by pixels this many times wider than the middle one are too far away to be joined with the others.
 _FAR = 6.0
 #: Distances are cut off so many cells from the surface, more where depths are noisy.
-_REACH = 4.0
+_REACH, _REACH_MOST = 4.0, 12.0
 #: Weight of a depth that no other view confirms, where two views are enough.
 _ALONE = 0.15
+#: Weight below which a distance counts for nothing.
+_FAINT = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class FusionOptions:
     pixels: float = option(1.5, "and come back to the pixel within this distance", "", 0.2, 8)
     memory: int = option(1500, "most memory for voxels, MB: larger scenes get larger voxels", "", 64, 65536)
     points: int = option(5_000_000, "most points of the dense cloud", "", 1000, 200_000_000)
+    smooth: int = option(1, "passes that average distances with those of neighbouring voxels", "", 0, 20)
+    fill: float = option(0.01, "poisson: holes are closed as far as this from what was seen, share of the size", "", 0, 1)
     pieces: float = option(0.002, "loose parts below this share of the surface are removed", "", 0, 1)
 
 
@@ -70,7 +75,7 @@ def fusion(options: FusionOptions, runtime: Runtime) -> Callable[[Capture], Mesh
 
     def run(capture: Capture) -> Mesh:
         found = prepared(maps_of(capture), options, runtime)
-        mesh, facts = _by_tsdf(found, options, runtime)
+        mesh, facts = _surface(found, options, runtime)
         mesh = finished(mesh, found, facts["cell"], options, runtime)
         facts = {"method": options.method, "views": len(found.maps), **facts, "faces": len(mesh.faces)}
         return mesh.with_(metadata={"fusion": facts}).validate()
@@ -149,31 +154,52 @@ def believed(found: Found) -> list[Map]:
     return out
 
 
-def _by_tsdf(found: Found, options: FusionOptions, runtime: Runtime) -> tuple[Mesh, dict[str, float]]:
+def _surface(found: Found, options: FusionOptions, runtime: Runtime) -> tuple[Mesh, dict[str, float]]:
+    """The zero level of the fused distances, untrimmed; cell size and number of blocks."""
     maps = believed(found)
     middle = median_footprint(maps)
-    depth = float(np.nanmedian([np.median(one.z[np.isfinite(one.z)]) for one in maps if np.isfinite(one.z).any()]))
     step = options.cell * middle
-    reach = float(np.clip(3 * found.noise * depth / step, _REACH, 12))
+    depth = np.median(np.concatenate([one.z[np.isfinite(one.z)][::101] for one in maps]))
+    reach = float(np.clip(3 * found.noise * depth / step, _REACH, _REACH_MOST))
     farthest = [_FAR * middle * one.camera.fx for one in maps]
-    near = [
-        one.with_depth(one.z, np.where(one.z <= far, one.trust, 0)) for one, far in zip(maps, farthest, strict=True)
-    ]
+    near = [one.with_depth(one.z, np.where(one.z <= far, one.trust, 0)) for one, far in zip(maps, farthest, strict=True)]
     low = np.median([one.camera.position for one in maps], axis=0)
     most = options.memory * 1_000_000 // tsdf.BLOCK_BYTES
-    blocks, wider = tsdf.covered(near, low, step, reach, farthest, most)
-    volume = tsdf.integrated(
-        blocks, near, reach, runtime.threads, lambda done: runtime.progress("fusion", 0.3 + 0.5 * done)
-    )
-    vertices, faces = zero_level(blocks, volume.distance, volume.weight > 0.5 * _ALONE / 6)
-    return Mesh(vertices, faces), {"cell": wider, "blocks": len(blocks.key)}
+    blocks, step = tsdf.covered(near, low, step, reach, farthest, most)
+
+    def told(done: float) -> None:
+        runtime.progress("fusion", 0.3 + 0.5 * done)
+
+    if options.method == "poisson":
+        volume = solved(blocks, near, reach, options.smooth, runtime.threads, told)
+        known = np.ones(volume.weight.shape, bool)
+    else:
+        volume = smoothed(tsdf.integrated(blocks, near, reach, runtime.threads, told), options.smooth)
+        known = volume.weight > _FAINT
+    vertices, faces = zero_level(volume.blocks, volume.distance, known)
+    return Mesh(vertices, faces), {"cell": round(step, 6), "blocks": len(volume.blocks.key)}
 
 
 def finished(mesh: Mesh, found: Found, step: float, options: FusionOptions, runtime: Runtime) -> Mesh:
-    """Trimmed to what is seen, coloured, without loose parts."""
+    """Coloured, without what no view shows (but for holes that are closed), what views look through, and loose parts."""
     coat = coat_of(mesh.vertices, smooth_normals(mesh), found.maps, 2 * step, options.share, runtime.threads)
-    keep = (coat.views > 0) & (coat.through <= coat.views) & (coat.outside <= _allowed(coat.asked))
+    shown = coat.views > 0
+    keep = shown & (coat.through <= coat.views)
+    if options.method == "poisson" and options.fill > 0 and keep.any():
+        size = float(np.linalg.norm(np.ptp(mesh.vertices[shown], axis=0)))
+        keep |= ~shown & (coat.through == 0) & _close_to(mesh.vertices, keep, options.fill * size)
+    keep &= coat.outside <= _allowed(coat.asked)
     return trimmed(painted(mesh, coat), keep, options.pieces)
+
+
+def _close_to(points: NDArray[np.float32], chosen: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+    """Which points (V,) lie within ``reach`` of a chosen one."""
+    from scipy.spatial import cKDTree
+
+    out = chosen.copy()
+    rest = np.flatnonzero(~chosen)
+    out[rest] = np.isfinite(cKDTree(points[chosen]).query(points[rest], distance_upper_bound=reach)[0])
+    return out
 
 
 def _allowed(asked: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -1,0 +1,1 @@
+"""Radiance fields from a set of posed pictures: Capture -> RadianceField, on the CPU by numba (extra ``fields``)."""

@@ -93,8 +93,9 @@ def run(
 ) -> Iterator[Outcome]:
     """Make every job, in order; a failing one yields its error and the next goes on.
 
-    recipe: for single pictures; sets: for photo sets (None: the usual one). workers > 1 uses that many processes (progress is then silent). resume skips targets that are newer than their
-    source and whose report was written by the same recipe and version.
+    recipe: for single pictures; sets: for photo sets (None: the usual one). workers > 1 uses that many processes
+    (progress is then silent). resume skips targets that are newer than their source and whose report was written by the
+    same recipe and version.
     """
     extras = extras or Extras()
     if workers <= 1:

@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 
 #: The stages that report a time and progress, in order.
 STAGES = (
-    *("photos", "masks", "features", "matching", "mapping", "choose", "stereo", "fusion", "implicit", "field", "splats"),
+    *(
+        "photos",
+        "masks",
+        "features",
+        "matching",
+        "mapping",
+        "choose",
+        "stereo",
+        "fusion",
+        "implicit",
+        "field",
+        "splats",
+    ),
     *("tidy", "complete", "unwrap", "paint", "stand", "lods", "collide", "report"),
 )
 #: Method -> the task that makes its asset.
@@ -227,7 +239,7 @@ class Road(PosesRoad):
         return world, self._stage(_MAKES[method], world)
 
     def finished(self, made: tuple[Capture, Any], world: Capture, capture: Capture, named: str) -> Scan:
-        """A mesh tidied, completed where that was asked for, unwrapped, painted and put on its floor; and the report."""
+        """A mesh tidied, completed where asked for, unwrapped, painted and put on its floor; and the report."""
         world, asset = made
         recipe = self.recipe
         assert isinstance(recipe, ScanRecipe)
@@ -322,7 +334,9 @@ def check_target(path: str | Path, method: str = "auto") -> Path:
     suffix = path.suffix.lower()
     only = METHOD_OF.get(suffix)
     if only is not None and method not in ("auto", only):
-        raise OutputError(f"{path}: {suffix} files hold what --method {only} makes, not {method}", "choose another name")
+        raise OutputError(
+            f"{path}: {suffix} files hold what --method {only} makes, not {method}", "choose another name"
+        )
     if method == "field" and suffix != ".field":
         raise OutputError(f"{path}: a radiance field is written as .field", "or leave --method out for a mesh")
     if method == "splat" and suffix not in (".ply", ".spz"):
@@ -339,7 +353,9 @@ def name_of(source: Any) -> str:
     """What to call a set: its folder or file."""
     if isinstance(source, str | Path):
         path = Path(source).expanduser().resolve()
-        return path.parent.name if path.name in ("images", "transforms.json") or glob.has_magic(path.name) else path.name
+        return (
+            path.parent.name if path.name in ("images", "transforms.json") or glob.has_magic(path.name) else path.name
+        )
     if isinstance(source, Capture):
         return f"{len(source.photos)} pictures"
     return f"{len(source)} pictures"

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,16 +68,26 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="more detail, and whole tracebacks of errors")
 
 
-def add_options(parser: argparse.ArgumentParser, road: str = "make", backends: Mapping[str, str] | None = None) -> None:
+def add_options(
+    parser: argparse.ArgumentParser,
+    road: str = "make",
+    backends: Mapping[str, str] | None = None,
+    known: Collection[str] = (),
+    title: str = "",
+) -> None:
     """One flag for every option with a keyword of a road's backends (task -> name, else the default); what is not given
-    is left out. Flags of default backends stay: that another one lacks the option is for the recipe to say."""
+    is left out. Flags of default backends stay: that another one lacks the option is for the recipe to say.
+
+    known: keywords that the parser has already. title: of the groups of flags, after their task."""
     from ..road import keywords
     from ..zoo import registry
 
     groups: dict[str, Any] = {}
     usual, chosen = keywords(road=road), keywords(backends, road)
     for word, ((task, name), *_) in {**usual, **chosen}.items():
-        group = groups.setdefault(task, None) or parser.add_argument_group(f"{task} options")
+        if word in known:
+            continue
+        group = groups.setdefault(task, None) or parser.add_argument_group(f"{task} options {title}".strip())
         groups[task] = group
         backend = (backends or {}).get(task, "") if word in chosen else ""
         _add_flag(group, word, *_described(registry.options_class(task, backend), name))

@@ -6,48 +6,81 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import batch, report
 from ..errors import LiftformError, OutputError, UsageError
 from ..export import FORMATS, check_target
-from ..pipeline import Recipe
-from ..road import GENERAL, MODELS
+from ..photoset.sources import is_set
+from ..pipeline import STAGES, Recipe
+from ..road import GENERAL, MODELS, keywords
 from ..runtime import ENGINES, PRECISIONS
-from ..zoo import public
+from ..zoo import public, registry
 from . import terminal
 from .arguments import Parser, add_common, add_options, given_options
 from .models import bring
 
+if TYPE_CHECKING:
+    from ..scan import ScanRecipe
+
 #: What each task of a public model makes, in words.
 _MADE = {"object": "the shape of an object", "mask": "the foreground", "depth": "the depth"}
+_EXAMPLES = """Several pictures are several assets; a folder, film, zip archive or pattern in quotes is one photo set,
+and so are pictures with --set. Of a set, --distance is that between the places of two pictures: first.jpg,last.jpg=1.2m
+
+examples:
+  liftform make chair.jpg -o chair.glb --height 0.9
+  liftform make *.jpg -o assets/                       # one asset a picture
+  liftform make photos/ -o statue.glb                  # one asset of all pictures: measured, see docs/photosets.md
+  liftform make clip.mp4 -o statue.glb --method surface
+  liftform make left.jpg middle.jpg right.jpg --set -o statue.glb
+"""
 
 
 def parser_for(words: Sequence[str]) -> Parser:
     """The arguments, with the options of the backends that ``words`` name; raises what those raise when imported."""
     early = Parser(add_help=False)
+    early.add_argument("pictures", nargs="*")
+    for flags in (("-o", "--output"), ("--recipe",), ("--turntable",)):
+        early.add_argument(*flags)
+    for flag in ("--set", "-h", "--help"):
+        early.add_argument(flag, action="store_true")
     _add_models(early)
     args, _ = early.parse_known_args([word for word in words if word != "--"])
-    return parser(Recipe().with_options(backends=_backends(args), **_given(args, tuple(MODELS))))
+    chosen = Recipe().with_options(backends=_backends(args, "make"), **_given(args, tuple(MODELS)))
+    sets = args.set or args.h or args.help or any(is_set(word) for word in args.pictures)
+    small = parser(chosen, sets=False)
+    flags = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
+    if not (sets or flags - set(small._option_string_actions)):
+        return small
+    return parser(chosen, _backends(args, "scan"))
 
 
-def parser(recipe: Recipe | None = None) -> Parser:
-    """The arguments of ``liftform make``, with the options of a recipe's backends."""
+def parser(recipe: Recipe | None = None, backends: Mapping[str, str] | None = None, sets: bool = True) -> Parser:
+    """The arguments of ``liftform make``, with the options of a recipe's backends; sets: and those of photo sets, whose
+    ``backends`` may be named (task -> name)."""
     kinds = [suffix[1:] for suffix in FORMATS]
     p = Parser(
-        prog="liftform make", description="Lift pictures of objects and scenes into clean, textured, checked 3D assets."
+        prog="liftform make",
+        description="Lift pictures of objects and scenes, and photo sets, into clean, textured, checked 3D assets.",
+        epilog=_EXAMPLES,
     )
     p.add_argument(
-        "pictures", nargs="+", type=Path, metavar="picture", help="JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC, AVIF"
+        "pictures",
+        nargs="+",
+        type=Path,
+        metavar="picture",
+        help="JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC, AVIF; or a photo set: a folder, film, zip archive, 'pattern*.jpg'",
     )
+    p.add_argument("--set", action="store_true", help="the pictures are one set and make one asset")
     p.add_argument(
         "-o",
         "--output",
         metavar="FILE|FOLDER/",
-        help="the asset (.glb .obj .ply .stl) or a folder (default: beside each picture, as GLB)",
+        help="the asset (.glb .obj .ply .stl; of a set also .field .spz) or a folder (default: beside a picture, .glb)",
     )
     p.add_argument("--format", default="glb", choices=kinds, help="format inside a folder (default: glb)")
     p.add_argument("--report", action=argparse.BooleanOptionalAction, default=True, help="write NAME.report.json")
@@ -56,7 +89,11 @@ def parser(recipe: Recipe | None = None) -> Parser:
     p.add_argument(
         "--turntable", metavar="FILE|webp|gif|mp4", help="also write an animation, here or as NAME.turntable.…"
     )
-    p.add_argument("--points", action="store_true", help="of a scene, write the coloured points (.ply), not the mesh")
+    p.add_argument(
+        "--points",
+        action="store_true",
+        help="of a scene, write the coloured points (.ply), not the mesh; of a set, write its dense points beside it",
+    )
     p.add_argument("--recipe", type=Path, metavar="FILE", help="a TOML recipe; flags win over it")
     _add_models(p)
     p.add_argument(
@@ -79,6 +116,9 @@ def parser(recipe: Recipe | None = None) -> Parser:
     p.add_argument("--resume", action="store_true", help="skip pictures whose asset is newer and from the same recipe")
     add_common(p)
     add_options(p, backends=_named(recipe or Recipe()))
+    p.set_defaults(of_sets=sets)
+    if sets:
+        add_options(p, "scan", backends, known=keywords(_named(recipe or Recipe())) | keywords(), title="of photo sets")
     return p
 
 
@@ -95,12 +135,13 @@ def _add_models(p: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make every picture; one that fails does not stop the others. Returns the exit code of the first failure."""
-    recipe = _recipe(args)
     jobs, extras = _jobs(args), _extras(args)
+    recipe, sets = _recipes(args, jobs)
     failed = []
     bring(public.named(_named(recipe)), args.accept_licence, not args.quiet, not (args.quiet or args.json))
-    with _folders(jobs), terminal.progress(len(jobs), shown=not (args.quiet or args.json)) as bar:
-        for outcome in batch.run(jobs, recipe, extras, args.jobs, args.resume, bar):
+    stages = _stages(jobs)
+    with _folders(jobs), terminal.progress(len(jobs), not (args.quiet or args.json), stages) as bar:
+        for outcome in batch.run(jobs, recipe, extras, args.jobs, args.resume, bar, sets):
             bar.next()
             if outcome.error:
                 failed.append(outcome)
@@ -108,15 +149,71 @@ def run(args: argparse.Namespace) -> int:
             elif not args.quiet:
                 _tell(outcome, args.json, brief=len(jobs) > 1 and not args.verbose)
     if failed and len(jobs) > 1:
-        names = ", ".join(str(outcome.job.source) for outcome in failed)
+        names = ", ".join(outcome.job.name for outcome in failed)
         print(f"liftform: {len(failed)} of {len(jobs)} pictures failed: {names}", file=sys.stderr)
     return failed[0].error.exit_code if failed and failed[0].error else 0
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _recipes(args: argparse.Namespace, jobs: list[batch.Job]) -> tuple[Recipe, ScanRecipe | None]:
+    """The recipes of single pictures and of sets, as far as there are such; UsageError for a flag of neither."""
+    given = {word for word in vars(args) if word in {**keywords(), **keywords(_named_of(args))}}
+    if all(job.is_set for job in jobs):
+        _refuse_single(args, given)
+        return Recipe(), _set_recipe(args, jobs)
+    if not any(job.is_set for job in jobs):
+        _refuse_of_sets(args)
     base = Recipe.from_toml(args.recipe) if args.recipe else Recipe()
-    chosen = base.with_options(backends=_backends(args), **_given(args, tuple(MODELS)))
-    return chosen.with_options(**_given(args, GENERAL), **given_options(args, backends=_named(chosen)))
+    chosen = base.with_options(backends=_backends(args, "make"), **_given(args, tuple(MODELS)))
+    whole = chosen.with_options(**_given(args, GENERAL), **given_options(args, backends=_named(chosen)))
+    return whole, _set_recipe(args, jobs) if any(job.is_set for job in jobs) else None
+
+
+def _named_of(args: argparse.Namespace) -> dict[str, str]:
+    """task -> backend, of single pictures, as the flags name them."""
+    return _named(Recipe().with_options(backends=_backends(args, "make"), **_given(args, tuple(MODELS))))
+
+
+def _refuse_single(args: argparse.Namespace, given: set[str]) -> None:
+    """Raise UsageError for flags that only single pictures have."""
+    from ..scan import ScanRecipe
+
+    named = _named(ScanRecipe().with_options(backends=_backends(args, "scan")))
+    wrong = sorted(given - set(keywords(named, "scan"))) + [word for word in MODELS if hasattr(args, word)]
+    if wrong:
+        flag = "--" + wrong[0].replace("_", "-")
+        raise UsageError(f"{flag} is for single pictures, this is a photo set", "leave it out, or give the pictures")
+
+
+def _refuse_of_sets(args: argparse.Namespace) -> None:
+    """Raise UsageError for flags that only sets have."""
+    known = {**keywords(), **keywords(_named_of(args))}
+    only = set(keywords(_backends(args, "scan"), "scan")) - set(known) if args.of_sets else set()
+    if wrong := sorted(only & set(vars(args))):
+        flag = "--" + wrong[0].replace("_", "-")
+        raise UsageError(f"{flag} is for photo sets", "give a folder or a film, or say --set")
+
+
+def _set_recipe(args: argparse.Namespace, jobs: list[batch.Job]) -> ScanRecipe:
+    """The recipe of sets; a suffix that only one method writes chooses it."""
+    from ..scan import METHOD_OF, ScanRecipe
+
+    base = ScanRecipe.from_toml(args.recipe) if args.recipe else ScanRecipe()
+    chosen = base.with_options(backends=_backends(args, "scan"))
+    recipe = chosen.with_options(**_given(args, GENERAL), **given_options(args, "scan", _named(chosen)))
+    suffixes = {job.target.suffix.lower() for job in jobs if job.is_set}
+    only = METHOD_OF.get(suffixes.pop()) if len(suffixes) == 1 else None
+    if only and getattr(recipe.sections["choose"].options, "method", "") == "auto":
+        recipe = recipe.with_options(method=only)
+    return recipe
+
+
+def _stages(jobs: list[batch.Job]) -> Sequence[str]:
+    """The stages that the bar counts."""
+    if not any(job.is_set for job in jobs):
+        return STAGES
+    from ..scan import STAGES as OF_SETS
+
+    return OF_SETS
 
 
 def _given(args: argparse.Namespace, words: Sequence[str]) -> dict[str, Any]:
@@ -128,8 +225,15 @@ def _named(recipe: Recipe) -> dict[str, str]:
     return {task: section.backend for task, section in recipe.sections.items()}
 
 
-def _backends(args: argparse.Namespace) -> dict[str, str]:
-    return dict(_pair(text) for text in args.backend)
+def _backends(args: argparse.Namespace, road: str) -> dict[str, str]:
+    """task -> backend of --backend, those of a road; a task of neither road is left for the recipe to refuse."""
+    named = dict(_pair(text) for text in args.backend)
+    other = "scan" if road == "make" else "make"
+    return {
+        task: name
+        for task, name in named.items()
+        if task in registry.ROADS[road] or (road == "make" and task not in registry.ROADS[other])
+    }
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -141,19 +245,37 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _jobs(args: argparse.Namespace) -> list[batch.Job]:
     """Who is written where; what can be seen to fail is refused before any work."""
-    suffix = ".ply" if args.points else f".{args.format}"
-    if args.points and args.output and not args.output.endswith(("/", ".ply")) and not Path(args.output).is_dir():
+    sets = args.set or all(is_set(picture) for picture in args.pictures)
+    suffix = ".ply" if args.points and not sets else f".{args.format}"
+    if (
+        args.points
+        and not sets
+        and args.output
+        and not args.output.endswith(("/", ".ply"))
+        and not Path(args.output).is_dir()
+    ):
         raise UsageError(f"-o {args.output}: points are written as .ply", "as in -o scene.ply --points")
+    if args.set and len(args.pictures) > 1:
+        return [batch.Job(tuple(args.pictures), _target_of_set(args, suffix))]
     if args.output is None:
         return batch.plan(args.pictures, suffix=suffix)
     output = Path(args.output)
     if args.output.endswith(("/", os.sep)) or output.is_dir():
         return batch.plan(args.pictures, output, suffix)
     if len(args.pictures) > 1:
-        raise UsageError(
-            f"-o {args.output} names one file for {len(args.pictures)} pictures", "give a folder: -o assets/"
-        )
-    return [batch.Job(args.pictures[0], check_target(output))]
+        hint = "give a folder: -o assets/; or say --set if they show one thing"
+        raise UsageError(f"-o {args.output} names one file for {len(args.pictures)} pictures", hint)
+    return [batch.Job(args.pictures[0], output if is_set(args.pictures[0]) else check_target(output))]
+
+
+def _target_of_set(args: argparse.Namespace, suffix: str) -> Path:
+    """Where the one asset of several pictures is written."""
+    first = args.pictures[0]
+    if args.output is None:
+        return Path(batch.plan([first], suffix=suffix)[0].target)
+    output = Path(args.output)
+    folder = args.output.endswith(("/", os.sep)) or output.is_dir()
+    return Path(batch.plan([first], output, suffix)[0].target) if folder else output
 
 
 @contextmanager
@@ -189,12 +311,12 @@ def _tell(outcome: batch.Outcome, as_json: bool, brief: bool) -> None:
     job = outcome.job
     if as_json:
         files = [str(path) for path in outcome.written]
-        line = {"source": str(job.source), "target": str(job.target), "state": outcome.state, "files": files}
+        line = {"source": job.name, "target": str(job.target), "state": outcome.state, "files": files}
         print(json.dumps({**line, "report": outcome.report}), flush=True)
     elif outcome.state == "skipped":
         print(f"{job.target}  (already made)", flush=True)
     elif brief:
-        print(f"{job.source} -> {job.target}", flush=True)
+        print(f"{job.name} -> {job.target}", flush=True)
     else:
         terminal.show(report.table(outcome.report))
         print("\n".join(str(path) for path in outcome.written), flush=True)

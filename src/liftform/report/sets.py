@@ -134,6 +134,4 @@ def bare_report(
     """The report of an asset that is no mesh; asset: its figures."""
     facts = set_facts(name, capture)
     decisions = tuple(d for d in capture.decisions if d.what not in _RETOLD)
-    return BareReport(
-        kind, facts, asset, decisions, seconds, tuple(set_warnings(facts)), recipe_digest=recipe_digest
-    )
+    return BareReport(kind, facts, asset, decisions, seconds, tuple(set_warnings(facts)), recipe_digest=recipe_digest)

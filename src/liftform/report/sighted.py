@@ -1,4 +1,4 @@
-"""How many pictures of a set saw each part of a surface: what is measured, what is one picture's word, what is none's."""
+"""How many pictures of a set saw each part of a surface: what is measured, what is one picture's word."""
 
 from __future__ import annotations
 

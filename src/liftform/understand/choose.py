@@ -29,8 +29,7 @@ class ChooseOptions:
 
     method: Literal["auto", "stereo", "surface", "field", "splat"] = option(
         "auto",
-        "measured depth (stereo), an implicit surface fitted to all pictures, a radiance field, Gaussian splats, or what "
-        "fits the pictures",
+        "measured depth (stereo), an implicit surface, a radiance field, Gaussian splats, or what fits the pictures",
         "method",
     )
 

@@ -121,6 +121,12 @@ def _export(arguments: argparse.Namespace) -> int:
         difference = export_plan(arguments.checkpoint)
         print(f"{export.WEIGHTS / 'plan.onnx'}: largest difference of a class's share from torch {difference:.5f}")
         return 0
+    if arguments.network == "stereo":
+        from .export_stereo import export_stereo
+
+        difference = export_stereo(arguments.checkpoint)
+        print(f"{export.WEIGHTS}/stereo_*.onnx: largest difference of depth from torch {difference:.3f} steps")
+        return 0
     from .export_object import install_object
 
     difference = install_object(arguments.checkpoint)

@@ -13,7 +13,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_commands(commands: Commands) -> None:
-    """Add object, mask, rooms and import; each sets ``run(arguments) -> exit code``."""
+    """Add object, mask, rooms, stereo and import; each sets ``run(arguments) -> exit code``."""
     p = commands.add_parser("object", help="views, signed points and colours of every training object (resumes)")
     add_recipe(p, "recipe of the run, such as training/object.toml")
     add_engine(p)
@@ -25,6 +25,10 @@ def add_commands(commands: Commands) -> None:
     add_recipe(p, "recipe with a section [rooms]")
     add_engine(p)
     p.set_defaults(run=_rooms)
+    p = commands.add_parser("stereo", help="tuples of neighbouring views with exact depth (resumes)")
+    add_recipe(p, "recipe with a section [data], such as training/stereo.toml")
+    add_engine(p)
+    p.set_defaults(run=_stereo)
     p = commands.add_parser("import", help="pack a folder of one .npz an object, as earlier versions wrote (resumes)")
     p.add_argument("folder", type=Path)
     p.add_argument("out", type=Path, help="folder of shards")
@@ -73,6 +77,16 @@ def _rooms(args: argparse.Namespace) -> int:
 
     options = rooms.read_recipe(args.recipe, args.set)
     told(rooms.write(replace(options, workers=args.workers or options.workers), args.engine), 1)
+    return 0
+
+
+def _stereo(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from . import stereo_data
+
+    options = stereo_data.read_recipe(args.recipe, args.set)
+    told(stereo_data.write(replace(options, workers=args.workers or options.workers), args.engine), 1)
     return 0
 
 

@@ -40,6 +40,7 @@ NETWORKS = {
     "object": Network("object", "train_object", "loss_fn", "object_net:ObjectNet"),
     "mask": Network("mask", "train_mask", "loss", "mask_net:MaskNet"),
     "depth": Network("depth", "train_depth", "loss_fn", "depth_net:DepthNet"),
+    "stereo": Network("stereo", "train_stereo", "loss_fn", "stereo_net:StereoNet"),
     "plan": Network("plan", "train_plan", "loss", "plan_net:PlanNet"),
 }
 

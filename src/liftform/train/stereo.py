@@ -131,7 +131,7 @@ def loss_fn(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     total = torch.zeros(())
     for name, stage, weight in zip(("coarse", "middle", "fine"), answer.stages, (1.0, 1.0, 1.0), strict=True):
         scale = truth.shape[-1] // stage.base.shape[-1]
-        wanted = (_at(truth, scale) - stage.base) / stage.step[:, None, None]
+        wanted = (_at(truth, scale, stage.step) - stage.base) / stage.step[:, None, None]
         count = stage.found.logits.shape[1]
         known = wanted.isfinite() & (wanted > -0.5) & (wanted < count - 0.5)
         wanted = torch.where(known, wanted, torch.zeros_like(wanted)).clamp(0, count - 1)
@@ -155,9 +155,14 @@ def _last(answer: Answer, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor]
     return _mean(off, known), _mean(cost, known | empty)
 
 
-def _at(truth: Tensor, scale: int) -> Tensor:
-    """Truth (B, H, W) at a coarser size: the pixel nearest each coarse one's middle."""
-    return truth[:, scale // 2 :: scale, scale // 2 :: scale]
+def _at(truth: Tensor, scale: int, step: Tensor) -> Tensor:
+    """Truth (B, H, W) at a coarser size: the mean of the four pixels about each coarse one's middle, which is right on
+    planes; one of them where they differ by more than a step (B,), at edges."""
+    half = scale // 2
+    picked = truth[:, half::scale, half::scale]
+    four = [truth[:, half - i :: scale, half - j :: scale] for i in (0, 1) for j in (0, 1)]
+    mean = torch.stack(four).mean(0)
+    return torch.where((mean - picked).abs() < step[:, None, None], mean, picked)
 
 
 def _between(scores: Tensor, wanted: Tensor) -> Tensor:

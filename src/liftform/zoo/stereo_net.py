@@ -139,22 +139,23 @@ class Volume(nn.Module):
 
     def __init__(self, inputs: int, picture: int, width: int, levels: int) -> None:
         super().__init__()
-        self.context = nn.Conv2d(picture, 8, 1)
-        self.enter = Slab(inputs + 8, width)
-        wide = [width * (k + 2) // 1 for k in range(levels)] if levels == 0 else [width * 2, width * 3][:levels]
+        self.enter = nn.Conv2d(3 * inputs, width, 3, 1, 1, bias=False)
+        self.context = nn.Conv2d(picture, width, 3, 1, 1, bias=False)  # alike for all slices: added to them
+        self.start = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        wide = [width * 2, width * 3][:levels]
         before = [width, *wide[:-1]]
         self.down = nn.ModuleList(unit(2 * i, o, 2) for i, o in zip(before, wide, strict=True))
         self.deep = nn.ModuleList(Slab(o, o) for o in wide)
         self.up = nn.ModuleList(nn.Conv2d(o, i, 1) for i, o in zip(before, wide, strict=True))
         self.join = nn.ModuleList(Slab(i, i) for i in before)
-        self.leave = nn.Conv2d(3 * width, 1, 3, 1, 1)
+        self.leave = nn.Conv2d(width, 3, 3, 1, 1)
 
     def forward(self, likeness: Tensor, picture: Tensor, depths: int) -> Found:
         """likeness (B * D, G + 1, h, w), picture (B, C, h, w): the view's own descriptors; D a multiple of 2 per level,
         h and w too."""
-        b = picture.shape[0]
-        context = self.context(picture)[:, None].expand(-1, depths, -1, -1, -1).flatten(0, 1)
-        x = self.enter(torch.cat([likeness, context], 1), depths)
+        context = self.context(picture)[:, None]
+        x = self.enter(with_neighbours(likeness, depths))
+        x = self.start((x.reshape(-1, depths, *x.shape[1:]) + context).flatten(0, 1))
         skips, count = [], depths
         for down, deep in zip(self.down, self.deep, strict=True):
             skips.append(x)
@@ -165,8 +166,15 @@ class Volume(nn.Module):
             x = self.up[k](x)[:, None].expand(-1, 2, -1, -1, -1).flatten(0, 1)
             count *= 2
             x = self.join[k](skips[k] + doubled(x), count)
-        logits = self.leave(with_neighbours(x, depths)).float()
-        return peak(logits.reshape(b, depths, *logits.shape[2:]))
+        return peak(self._scores(x, depths))
+
+    def _scores(self, x: Tensor, depths: int) -> Tensor:
+        """(B, D, h, w): what every slice, the one before and the one behind it say of a hypothesis."""
+        said = self.leave(x).float()
+        said = said.reshape(-1, depths, *said.shape[1:])
+        none = torch.zeros_like(said[:, :1, 0])
+        before, behind = torch.cat([none, said[:, :-1, 0]], 1), torch.cat([said[:, 1:, 2], none], 1)
+        return before + said[:, :, 1] + behind
 
 
 def peak(logits: Tensor, reach: int = 2) -> Found:

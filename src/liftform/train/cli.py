@@ -21,7 +21,8 @@ def add_commands(commands: Commands) -> None:
     corpus_cli.add_data_commands(kinds)
     data_cli.add_commands(kinds)
     corpus_cli.add_commands(commands)
-    for name, what in (("object", "object"), ("mask", "foreground"), ("depth", "depth"), ("plan", "floor-plan")):
+    kinds_of_networks = {"object": "object", "mask": "foreground", "depth": "depth", "plan": "floor-plan", "stereo": "stereo"}
+    for name, what in kinds_of_networks.items():
         train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
         add_recipe(train, f"recipe of the run, such as training/{name}.toml")
         train.set_defaults(run=_train, network=name)
@@ -37,7 +38,7 @@ def add_commands(commands: Commands) -> None:
     slim.add_argument("out", type=Path)
     slim.set_defaults(run=_slim)
     export = commands.add_parser("export", help="write a checkpoint as half-precision ONNX, with its table row")
-    export.add_argument("network", choices=["object", "mask", "depth", "plan"])
+    export.add_argument("network", choices=list(kinds_of_networks))
     export.add_argument("checkpoint", type=Path)
     export.set_defaults(run=_export)
 

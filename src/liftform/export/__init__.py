@@ -1,4 +1,4 @@
-"""Asset -> file: glTF, OBJ, PLY, STL, USD and 3MF, chosen by suffix, written whole or not at all."""
+"""Asset -> file: glTF, OBJ, PLY, STL, USD, 3MF and SPZ, chosen by suffix, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..assets import Assembly, Mesh, Model, PointCloud
+from ..assets import Assembly, Mesh, Model, PointCloud, Splats
 from ..errors import OutputError
 from ..files import write_whole
 from ..recipe import option
@@ -26,6 +26,7 @@ _MODULES = {
     ".usda": "usd",
     ".usdc": "usd",
     ".3mf": "threemf",
+    ".las": "las",
 }
 
 
@@ -49,18 +50,19 @@ class ExportOptions:
 
 
 def save(
-    asset: Mesh | PointCloud | Model | Assembly, path: str | Path, options: ExportOptions | None = None
+    asset: Mesh | PointCloud | Model | Assembly | Splats, path: str | Path, options: ExportOptions | None = None
 ) -> list[Path]:
     """Write ``asset`` (world frame) in the format of the suffix; the same asset gives the same bytes.
 
     .glb: everything the mesh holds; ``seen`` as the attribute _SEEN, metadata as extras. .obj: with <name>.mtl and
-    textures beside it. .ply: mesh with vertex colours and ``seen``, or a PointCloud. .stl: geometry alone. .usdz,
-    .usda, .usdc (extra usd): with all materials; .3mf: geometry with colours. Coordinates are written as they are, +Y
+    textures beside it. .ply: mesh with vertex colours and ``seen``, or a PointCloud; .las: a PointCloud alone. .stl:
+    geometry alone. .usdz, .usda, .usdc (extra usd): with all materials; .3mf: geometry with colours. Coordinates are written as they are, +Y
     up, front to +Z, but in millimetres and +Z up in 3MF; the unit in ``metadata["scale"]["unit"]`` ("metre" or
     "unknown") is noted in the file. Quadrilaterals stay whole in .obj, .ply and USD.
 
     An Assembly keeps its tree of named nodes in .glb; other formats hold it as one mesh. A Model brings its levels of
     detail and collision parts: see ExportOptions; files of their own are called <name>_lod1… and <name>_collision.
+    Splats go into .ply (as 3D Gaussian splatting writes them) and .spz, which holds nothing else.
 
     Returns the files written, the asset first. Raises OutputError (unknown suffix, target unwritable, disk full, an
     asset the format cannot hold) with nothing left behind, MissingExtraError, and InputError for an invalid asset.
@@ -71,16 +73,26 @@ def save(
 
 
 def encoded(
-    asset: Mesh | PointCloud | Model | Assembly, path: str | Path, options: ExportOptions | None = None
+    asset: Mesh | PointCloud | Model | Assembly | Splats, path: str | Path, options: ExportOptions | None = None
 ) -> dict[Path, bytes]:
     """What ``save`` would write: file -> bytes, for callers that write more beside it. Raises as ``save`` does."""
     path, options = Path(path), options or ExportOptions()
     suffix = check_suffix(path)
     asset.validate()
+    if isinstance(asset, Splats):
+        if suffix not in (".ply", ".spz"):
+            raise OutputError(f"{path}: {suffix} files do not hold splats", "save them as .ply or .spz")
+        from .splats import encode
+
+        return encode(asset, path, options)
+    if suffix == ".spz":
+        raise OutputError(f"{path}: .spz files hold splats, this is {type(asset).__name__}", "save it as .glb or .ply")
     if isinstance(asset, PointCloud):
-        if suffix != ".ply":
-            raise OutputError(f"{path}: {suffix} files hold meshes, this is a point cloud", "save it as .ply")
+        if suffix not in (".ply", ".las"):
+            raise OutputError(f"{path}: {suffix} files hold meshes, this is a point cloud", "save it as .ply or .las")
         return _encoded(asset, path, options)
+    if suffix == ".las":
+        raise OutputError(f"{path}: .las files hold points, this is {type(asset).__name__}", "save it as .glb or .ply")
     if isinstance(asset, Assembly):
         if suffix == ".glb":
             from .gltf import encode_assembly

@@ -14,7 +14,9 @@ from ..runtime import need
 FORMATS = {
     ".glb": "glTF 2.0, textured, for engines, viewers and the web",
     ".obj": "Wavefront OBJ with .mtl and textures beside it, true quads",
-    ".ply": "vertex colours and how far each vertex was seen, or a point cloud",
+    ".ply": "vertex colours and how far each vertex was seen, or a point cloud, or splats",
+    ".spz": "splats of photo sets, packed",
+    ".las": "points of photo sets, for surveying tools",
     ".stl": "geometry alone, for printing",
     ".3mf": "geometry with colours in millimetres, for printing",
     ".usdz": "USD in one file, for AR on Apple devices (extra usd)",

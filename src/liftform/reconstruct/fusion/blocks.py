@@ -74,7 +74,8 @@ def touched(one: Map, low: Floats, step: float, reach: float, farthest: float) -
 
 @numba.njit(cache=True, nogil=True)
 def _touch(
-    z: Any, trust: Any, lens: Any, pose: Any, low: Any, step: float, reach: float, farthest: float, stride: int, keys: Any
+    z: Any, trust: Any, lens: Any, pose: Any, low: Any, step: float, reach: float, farthest: float, stride: int,
+    keys: Any,
 ) -> int:  # fmt: skip
     height, width = z.shape
     number = 0

@@ -1,4 +1,4 @@
-"""What the views say of a surface's vertices: colour, how many show them, how many look through them; and the trimming."""
+"""What the views say of a surface's vertices: colour, how many show them, look through them; and the trimming."""
 
 from __future__ import annotations
 

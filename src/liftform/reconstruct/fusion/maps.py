@@ -1,4 +1,4 @@
-"""Depth maps as fusion reads them: one camera, z, normals and colours a view, what is outside the mask known as empty."""
+"""Depth maps as fusion reads them: camera, z, normals and colours of each view; outside its mask nothing is."""
 
 from __future__ import annotations
 

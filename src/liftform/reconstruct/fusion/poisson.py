@@ -1,9 +1,9 @@
 """Fused distances -> a field known everywhere: Poisson's equation, screened by the distances, on ever finer voxels.
 
 The field's slope follows that of the fused distances where depth was seen, it is drawn to them as far as they are
-believed, and runs on smoothly where nothing was seen, so that holes close and noise is averaged (Kazhdan, Hoppe:
-Screened Poisson Surface Reconstruction, 2013; the screening by free space follows Curless and Levoy 1996). Coarse voxels
-fill the whole box; finer ones only lie about the surface found before, their border held at its values.
+believed, and runs on smoothly where nothing was seen, so that holes close (Kazhdan, Hoppe: Screened Poisson Surface
+Reconstruction, 2013; that space seen to be free counts too is from Curless and Levoy 1996). Coarse voxels fill the
+whole box; finer ones only lie about the surface found before, their border held at its values.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -35,9 +35,11 @@ _FAINT = 0.01
 
 @dataclass(frozen=True)
 class FusionOptions:
-    """How depth maps become a surface."""
+    """How depth maps become a surface. method "auto": poisson where all photos have masks, else tsdf."""
 
-    method: Literal["tsdf", "poisson"] = option("tsdf", "distances averaged on voxels, or Poisson's equation", "fusion")
+    method: Literal["auto", "tsdf", "poisson"] = option(
+        "auto", "distances averaged on voxels (tsdf), small holes closed too (poisson), or as masks say", "fusion"
+    )
     cell: float = option(1.25, "width of a voxel in pixels of the pictures' depth maps", "", 0.5, 16)
     views: int = option(3, "views that have to agree on a point, fewer where there are fewer", "", 1, 12)
     share: float = option(0.01, "depths agree that differ by less than this share", "", 0.0005, 0.1)
@@ -45,7 +47,7 @@ class FusionOptions:
     memory: int = option(1500, "most memory for voxels, MB: larger scenes get larger voxels", "", 64, 65536)
     points: int = option(5_000_000, "most points of the dense cloud", "", 1000, 200_000_000)
     smooth: int = option(1, "passes that average distances with those of neighbouring voxels", "", 0, 20)
-    fill: float = option(0.01, "poisson: holes are closed as far as this from what was seen, share of the size", "", 0, 1)
+    fill: float = option(0.01, "poisson closes holes as far as this from what was seen, share of the size", "", 0, 1)
     pieces: float = option(0.002, "loose parts below this share of the surface are removed", "", 0, 1)
 
 
@@ -69,18 +71,28 @@ def fusion(options: FusionOptions, runtime: Runtime) -> Callable[[Capture], Mesh
 
     Depths that other views contradict are left out, what lies outside a mask is kept empty, surfaces whose pixels are
     six times wider than the middle one (a far background) are left out, and so are small loose parts.
-    metadata["fusion"]: method, views, points that agree, cell size, faces. Raises ReconstructionError when there is no
-    depth or no surface.
+    metadata["fusion"]: method, views, how many have to agree (least), width of a voxel (cell), blocks of 512 voxels,
+    noise (spread of single depths, share), faces. Raises ReconstructionError when there is no depth or no surface.
     """
 
     def run(capture: Capture) -> Mesh:
-        found = prepared(maps_of(capture), options, runtime)
-        mesh, facts = _surface(found, options, runtime)
-        mesh = finished(mesh, found, facts["cell"], options, runtime)
-        facts = {"method": options.method, "views": len(found.maps), **facts, "faces": len(mesh.faces)}
+        settled = replace(options, method=method_for(capture, options))
+        found = prepared(maps_of(capture), settled, runtime)
+        mesh, facts = _surface(found, settled, runtime)
+        mesh = finished(mesh, found, facts["cell"], settled, runtime)
+        facts = {"method": settled.method, "views": len(found.maps), "least": found.least, **facts}
+        facts |= {"noise": round(found.noise, 6), "faces": len(mesh.faces)}
         return mesh.with_(metadata={"fusion": facts}).validate()
 
     return run
+
+
+def method_for(capture: Capture, options: FusionOptions) -> Literal["auto", "tsdf", "poisson"]:
+    """The method that "auto" stands for."""
+    if options.method != "auto":
+        return options.method
+    masked = all(p.mask is not None or p.alpha is not None for p in capture.photos if p.depth is not None)
+    return "poisson" if masked else "tsdf"
 
 
 def points(capture: Capture, options: FusionOptions | None = None, runtime: Runtime | None = None) -> PointCloud:
@@ -162,7 +174,8 @@ def _surface(found: Found, options: FusionOptions, runtime: Runtime) -> tuple[Me
     depth = np.median(np.concatenate([one.z[np.isfinite(one.z)][::101] for one in maps]))
     reach = float(np.clip(3 * found.noise * depth / step, _REACH, _REACH_MOST))
     farthest = [_FAR * middle * one.camera.fx for one in maps]
-    near = [one.with_depth(one.z, np.where(one.z <= far, one.trust, 0)) for one, far in zip(maps, farthest, strict=True)]
+    both = zip(maps, farthest, strict=True)
+    near = [one.with_depth(one.z, np.where(one.z <= far, one.trust, np.float32(0))) for one, far in both]
     low = np.median([one.camera.position for one in maps], axis=0)
     most = options.memory * 1_000_000 // tsdf.BLOCK_BYTES
     blocks, step = tsdf.covered(near, low, step, reach, farthest, most)
@@ -181,7 +194,7 @@ def _surface(found: Found, options: FusionOptions, runtime: Runtime) -> tuple[Me
 
 
 def finished(mesh: Mesh, found: Found, step: float, options: FusionOptions, runtime: Runtime) -> Mesh:
-    """Coloured, without what no view shows (but for holes that are closed), what views look through, and loose parts."""
+    """Coloured, without what no view shows (but for closed holes), what views look through, and loose parts."""
     coat = coat_of(mesh.vertices, smooth_normals(mesh), found.maps, 2 * step, options.share, runtime.threads)
     shown = coat.views > 0
     keep = shown & (coat.through <= coat.views)

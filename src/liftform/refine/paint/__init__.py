@@ -1,4 +1,4 @@
-"""The photos of a set -> the texture of a mesh: each place from the photo that shows it best, without seams or ghosts."""
+"""The photos of a set -> the texture of a mesh: each place from the photo that shows it best, no seams, no ghosts."""
 
 from __future__ import annotations
 

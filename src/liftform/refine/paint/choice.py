@@ -1,8 +1,8 @@
-"""Which photo gives each face its colour: candidates, their colours brought to one light, outliers, and a smooth choice.
+"""Which photo gives each face its colour: candidates, their colours in one light, outliers, and a smooth choice.
 
 Waechter, Moehrle, Goesele: Let There Be Color! Large-Scale Texturing of 3D Reconstructions, 2014; Lempitsky, Ivanov:
-Seamless Mosaicing of Image-Based Texture Maps, 2007. The labelling is found by min-sum belief propagation (Felzenszwalb,
-Huttenlocher: Efficient Belief Propagation for Early Vision, 2006).
+Seamless Mosaicing of Image-Based Texture Maps, 2007. The labelling is found by min-sum belief propagation
+(Felzenszwalb, Huttenlocher: Efficient Belief Propagation for Early Vision, 2006).
 """
 
 from __future__ import annotations

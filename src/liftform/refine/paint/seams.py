@@ -1,6 +1,6 @@
 """Where photos meet: shares that pass smoothly from one to the next, and offsets that make them agree at the seam.
 
-Offsets are those of Lempitsky, Ivanov 2007 (see ``choice``), of logarithms of colours, so that they are changes of light.
+Offsets are those of Lempitsky, Ivanov 2007 (see ``choice``), of logarithms of colours: they are changes of light.
 """
 
 from __future__ import annotations

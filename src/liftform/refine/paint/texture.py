@@ -48,8 +48,8 @@ class Canvas:
 def mixed(
     canvas: Canvas, views: Sequence[View], shares: Shares, offset: FloatArray, gains: FloatArray, runtime: Runtime
 ) -> tuple[FloatArray, FloatArray]:
-    """Linear colour (N, 3) and weight (N,) of all texels: every photo by its share, where it really sees the texel; what
-    is hidden there is taken from all photos that see it, the nearest and squarest most."""
+    """Linear colour (N, 3) and weight (N,) of all texels: every photo by its share, where it really sees the texel.
+    What is hidden there is taken from all photos that see it, the nearest and squarest most."""
     count = len(canvas.texels.pixel)
     color, total = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
     for number, view in enumerate(views):
@@ -68,8 +68,8 @@ def mixed(
 
 
 def _add(
-    canvas: Canvas, view: View, chosen: Ints, share: FloatArray, moved: FloatArray, color: FloatArray, total: FloatArray,
-    runtime: Runtime,
+    canvas: Canvas, view: View, chosen: Ints, share: FloatArray, moved: FloatArray, color: FloatArray,
+    total: FloatArray, runtime: Runtime,
 ) -> None:  # fmt: skip
     """Add one photo's part to the chosen texels."""
 

@@ -184,7 +184,9 @@ def _beside(source: Path) -> Path:
 def _stem(source: Path) -> str:
     """What an asset is called after its source."""
     if source.exists() or not glob.has_magic(str(source)):
-        return (source.resolve().name if source.is_dir() else source.stem) or "set"
+        folder = source.resolve()
+        folder = folder.parent if folder.name == "images" else folder
+        return (folder.name if source.is_dir() else source.stem) or "set"
     while glob.has_magic(str(source)):
         source = source.parent
     return source.resolve().name or "set"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ import numpy as np
 from .assets import Mesh, Model, PointCloud
 from .capture import Capture, Decision, Photo
 from .errors import OutputError, ReconstructionError, UsageError
+from .photoset.kept import kept
 from .photoset.sources import VIDEOS, found, natural
 from .photoset.straight import straight
 from .poses import PosesRecipe
@@ -131,9 +132,10 @@ class Scan:
         if all(photo.depth is None for photo in self.world.photos):
             told = f"the method {self.method!r} measures no dense points"
             raise UsageError(told, "say --method stereo")
-        from .reconstruct.fusion import points
+        from .reconstruct.fusion import FusionOptions, points
 
-        cloud: PointCloud = points(self.world, self.recipe.sections["fusion"].options)
+        options = self.recipe.sections["fusion"].options
+        cloud: PointCloud = points(self.world, options if isinstance(options, FusionOptions) else FusionOptions())
         matrix = np.asarray(self.mesh.metadata["asset_from_view"])
         return replace(cloud, points=(cloud.points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32))
 
@@ -214,12 +216,11 @@ class Road(PosesRoad):
     """The stages from a set to an asset."""
 
     RECIPE: ClassVar[type[Recipe]] = ScanRecipe
-    seen_by: dict[str, float] = field(default_factory=dict)
 
     def placed(self, capture: Capture) -> tuple[Capture, str]:
         """The capture with cameras; or as it was, and why its pictures measure nothing."""
         try:
-            return self._stage("poses", capture), ""
+            return self._kept("poses", capture), ""
         except ReconstructionError as error:
             if self._asked() != "auto":
                 raise
@@ -234,9 +235,15 @@ class Road(PosesRoad):
         """A mesh, field or splats in the cameras' world; of stereo, the photos with depths beside the mesh."""
         method = method_of(capture)
         if method == "stereo":
-            measured: Capture = self._stage("stereo", world)
+            measured = self._kept("stereo", world)
             return measured, self._stage("fusion", measured)
         return world, self._stage(_MAKES[method], world)
+
+    def _kept(self, stage: str, capture: Capture) -> Capture:
+        """A stage whose result is kept in a folder, where that was asked for, and taken from there."""
+        section, folder = self.recipe.sections[stage], getattr(self.recipe.sections["choose"].options, "keep", "")
+        said = {"stage": section.backend, **asdict(section.options), "seed": self.recipe.seed}
+        return kept(folder, stage, capture, said, lambda: self._stage(stage, capture))
 
     def finished(self, made: tuple[Capture, Any], world: Capture, capture: Capture, named: str) -> Scan:
         """A mesh tidied, completed where asked for, unwrapped, painted and put on its floor; and the report."""

@@ -32,6 +32,7 @@ class ChooseOptions:
         "measured depth (stereo), an implicit surface, a radiance field, Gaussian splats, or what fits the pictures",
         "method",
     )
+    keep: str = option("", "folder that keeps cameras and depths as they are found, and from which to go on", "keep")
 
 
 @dataclass(frozen=True)

@@ -287,3 +287,36 @@ def two_materials():
 def family():
     """A model with a level of detail and two collision parts."""
     return Model(two_materials(), (textured_box(),), (box(), box((0.5, 0.5, 0.5))))
+
+
+# --- scenes for several cameras, with exact depth --------------------------------------------------------------------
+
+
+def solid_pattern(points, seed=0) -> np.ndarray:
+    """Grey pattern (...,) in [0.1, 0.9] that fills space: noise of two sizes."""
+    from scipy.ndimage import map_coordinates
+
+    total = np.zeros(points.shape[:-1])
+    for size, share in ((0.045, 0.5), (0.16, 0.5)):
+        lattice = np.random.default_rng([seed, int(size * 1000)]).random((40, 40, 40))
+        total += share * map_coordinates(lattice, np.moveaxis(points / size, -1, 0), order=1, mode="grid-wrap")
+    return np.clip(0.1 + 0.8 * (total - 0.5) * 2.2 + 0.4, 0.05, 0.95)
+
+
+def ball_on_floor(camera, radius=0.4, floor=True, seed=0):
+    """A patterned sphere about (0, radius, 0) on the patterned floor y = 0: image (H, W, 3), z (H, W) with NaN where
+    nothing is, mask of the sphere (H, W), normals (H, W, 3) in the camera frame."""
+    origin, rays = camera.rays()
+    centre = np.array([0, radius, 0.0])
+    a, b = (rays**2).sum(-1), ((origin - centre) * rays).sum(-1)
+    inside = b**2 - a * (((origin - centre) ** 2).sum() - radius**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, np.nan)
+        down = np.where(rays[..., 1] < 0, -origin[1] / rays[..., 1], np.nan)
+    ball = np.isfinite(t)
+    if floor:
+        t = np.where(ball, t, np.where(down < 8, down, np.nan))
+    points = origin + np.nan_to_num(t)[..., None] * rays
+    image = np.where(np.isfinite(t), solid_pattern(points, seed), 0.5)
+    normals = np.where(ball[..., None], (points - centre) / radius, [0, 1.0, 0]) @ camera.world_from_camera[:3, :3]
+    return np.repeat(image[..., None], 3, -1).astype(np.float32), t.astype(np.float32), ball, normals

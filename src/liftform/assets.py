@@ -279,6 +279,62 @@ class PointCloud:
 
 
 @dataclass(frozen=True)
+class RadianceField:
+    """Density and colour everywhere, as sparse bricks of 8^3 lattice points with a small decoder: docs/fields.md.
+
+    kind: "box", "contracted" or "frustum"; frame_from_world (4, 4) float64: how the world lies in the grid, see
+    ``reconstruct.field.space``. size (3,) int32: lattice cells along each axis, multiples of 8. places (B, 3) int32:
+    where each brick lies; cells (B,) uint64: which of its cells of 2^3 hold something. density (B, 512) float32, before
+    softplus; empty: its value where there is no brick. features (B, 512, 8) float32; decoder (D,) float32.
+    step: distance of samples in cells; scale: density times cells to optical depth. backdrop (3,): colour behind all,
+    sRGB. looks (P, 6): gain and offset of each picture. cameras: JSON-ready facts of the pictures it was learnt from
+    (name, width, height, fx, fy, cx, cy, world_from_camera). low, high (3,) float64: the box of what the pictures show.
+    """
+
+    kind: str
+    frame_from_world: NDArray[np.float64]
+    size: IntArray
+    places: IntArray
+    cells: NDArray[np.uint64]
+    density: FloatArray
+    features: FloatArray
+    decoder: FloatArray
+    looks: FloatArray
+    backdrop: FloatArray
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    empty: float
+    step: float
+    scale: float
+    cameras: tuple[dict[str, Any], ...] = ()
+    name: str = "field"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def with_(self, **changes: Any) -> RadianceField:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+    def validate(self) -> RadianceField:
+        """Return self, or raise InputError naming the first broken promise."""
+        count = len(self.places)
+        _check(self.kind in ("box", "contracted", "frustum"), f"{self.kind!r} is no kind of field")
+        _check(self.frame_from_world.shape == (4, 4), "frame_from_world must be (4, 4)")
+        _check(self.size.shape == (3,) and bool((self.size > 0).all()), "size must be three numbers above 0")
+        _check(bool((self.size % 8 == 0).all() and (self.size <= 4096).all()), "size must be multiples of 8 to 4096")
+        _check(self.places.shape == (count, 3) and self.places.dtype == np.int32, "places must be (B, 3) int32")
+        inside = (self.places >= 0) & (self.places <= self.size // 8)
+        _check(bool(inside.all()), "places must lie in the grid")
+        _check(self.cells.shape == (count,) and self.cells.dtype == np.uint64, "cells must be (B,) uint64")
+        _check(self.density.shape == (count, 512) and self.density.dtype == np.float32, "density must be (B, 512)")
+        _check(self.features.shape == (count, 512, 8), "features must be (B, 512, 8)")
+        for name in ("frame_from_world", "density", "features", "decoder", "looks", "backdrop", "low", "high"):
+            _check(bool(np.isfinite(getattr(self, name)).all()), f"{name} must be finite")
+        _check(self.step > 0 and self.scale > 0, "step and scale must be above 0")
+        _check(bool((self.high > self.low).all()), "the box must not be empty")
+        return self
+
+
+@dataclass(frozen=True)
 class Splats:
     """3D Gaussians in the world frame (+Y up): a scene as coloured, see-through ellipsoids (Kerbl et al. 2023).
 

@@ -69,7 +69,7 @@ def _layout(size: NDArray[np.int32], occupied: Bools) -> tuple[Any, Any, Any]:
 
 
 def occupied_cells(bricks: Bricks, least: float, drawn: Bools | None = None, wider: int = 1) -> Bools:
-    """Cells (X / 2, Y / 2, Z / 2) with a lattice point whose raw density is above ``least``, and ``wider`` cells around.
+    """Cells (X / 2, Y / 2, Z / 2) with a lattice point with raw density above ``least``, and ``wider`` cells around.
 
     drawn (rows,): lattice points that some ray has drawn colour from; cells without one are left out, too.
     """
@@ -121,8 +121,10 @@ def resampled(bricks: Bricks, size: NDArray[np.int32], occupied: Bools) -> Brick
     if (size == bricks.size).all():
         grown = occupied
     else:
-        at = [np.minimum(((np.arange(n) + 0.5) * o / n).astype(int), o - 1)
-              for n, o in zip(size // 2, bricks.size // 2, strict=True)]
+        at = [
+            np.minimum(((np.arange(n) + 0.5) * o / n).astype(int), o - 1)
+            for n, o in zip(size // 2, bricks.size // 2, strict=True)
+        ]
         grown = occupied[np.ix_(*at)]
     new = fresh(size, grown)
     ratio = (bricks.size / size).astype(np.float32)

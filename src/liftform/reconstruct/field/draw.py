@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from .decode import HIDDEN, INPUTS, decoded
-from .learn import BLOCK, LEAST, MOST, SCALE, SHIFT, SIDE, STEP, aimed, cut, new_rows
+from .learn import BLOCK, LEAST, MOST, SCALE, SHIFT, SIDE, STEP, aimed, new_rows
 from .space import MOST_PIECES, distance_of
 from .trace import CHANNELS, FAST, gathered, traced
 
@@ -27,9 +27,7 @@ def drawn(code, size, cameras, width, height, settings, grid, features, decoder,
         for n in range(BLOCK):
             x, y = min(x0 + n % SIDE, width - 1), min(y0 + n // SIDE, height - 1)
             aimed(cameras, 0, np.float32(x + 0.5), np.float32(y + 0.5), o, d, inputs, n)
-            count, light = traced(
-                code, o, d, size, settings[STEP], np.float32(0.5), limits, grid, rows, (cuts, pieces)
-            )
+            count, light = traced(code, o, d, size, settings[STEP], np.float32(0.5), limits, grid, rows, (cuts, pieces))
             gathered(count, rows, features, np.float32(0), found, total)
             for c in range(CHANNELS):
                 inputs[c, n] = total[c]

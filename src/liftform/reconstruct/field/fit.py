@@ -1,156 +1,211 @@
-"""From rays to a field: stages from coarse to fine within a budget of time or steps."""
+"""From a capture to a field: the plan, the budget of time or steps, previews, and a state that survives an end."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import io
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from ..rays import Rays
+from ...assets import RadianceField
+from ...capture import Capture, Photo
+from ...conventions import to_uint8
+from ...errors import DivergedError, TerminatedError
+from ...files import write_whole
+from ...runtime import Runtime
+from ..rays import Extent, Rays, alpha_of, extent, hull, rays
 from . import bricks as brick
-from .bricks import Bricks
-from .decode import SIZE, fresh_decoder
-from .descend import FIRST, SECOND, descended, smoothed
-from .learn import BLOCK, SETTINGS, SIDE, learnt
-from .space import Space
+from . import keep
+from .decode import fresh_decoder
+from .options import FieldOptions
+from .space import space_of
+from .state import Plan, State, cameras_of, one_step
+from .view import view
 
-FloatArray = NDArray[np.float32]
-
-
-@dataclass
-class Plan:
-    """How a field is learnt."""
-
-    levels: tuple[float, ...] = (0.25, 0.5, 0.71, 1.0)
-    until: tuple[float, ...] = (0.06, 0.2, 0.4, 1.0)
-    blocks: int = 128
-    step: float = 0.5
-    start_alpha: float = 1e-2
-    rate_density: float = 0.1
-    rate_features: float = 0.05
-    rate_decoder: float = 2e-3
-    decay: float = 0.1
-    smooth_density: float = 1e-5
-    smooth_features: float = 1e-4
-    pull: float = 0.01
-    spread: float = 0.0
-    solid: float = 0.0
-    half: float = 0.5
-    third: float = 1 / 3
-    prune_alpha: float = 1e-3
+#: Seconds between previews, and between checkpoints.
+_PREVIEW, _CHECKPOINT = 5.0, 20.0
+#: Background's grey that masked pictures are compared on -> its mean and its mean square.
+_GREY = {"auto": (0.5, 1 / 3), "random": (0.5, 1 / 3), "white": (1.0, 1.0), "black": (0.0, 0.0)}
+#: Lattice cells along the longest side that a budget of minutes on two cores can fill well.
+_FINEST = ((0.3, 160), (0.75, 224), (1.5, 256), (4.0, 320), (1e9, 384))
 
 
-@dataclass
-class Fit:
-    """A field on its way: values, decoder, looks of the pictures, and Adam's moments."""
-
-    space: Space
-    shape: NDArray[np.float64]
-    longest: int
-    plan: Plan
-    backdrop: FloatArray
-    bricks: Bricks
-    decoder: FloatArray
-    looks: FloatArray
-    lanes: int
-    seed: int = 0
-    stage: int = 0
-    number: int = 0
-    since: int = 0
-    moments: Any = None
-    gradients: Any = None
-    small: Any = field(default_factory=dict)
-
-    @property
-    def shift(self) -> float:
-        return math.log(1 / (1 - self.plan.start_alpha) - 1)
-
-    @property
-    def scale(self) -> float:
-        return self.plan_size / float(self.bricks.size.max())
-
-    @property
-    def plan_size(self) -> float:
-        return float(brick.size_of(self.shape, self.longest).max())
-
-    def room(self) -> None:
-        """Moments and gradients for the bricks as they are."""
-        n, c = self.bricks.features.shape
-        self.moments = tuple(np.zeros(s, np.float32) for s in ((n,), (n,), (n, c), (n, c)))
-        self.gradients = (np.zeros((self.lanes, n), np.float32), np.zeros((self.lanes, n, c), np.float32))
-        self.touched = np.zeros((self.lanes, self.bricks.count), np.uint8)
-        self.since = 0
-
-    def settings(self) -> FloatArray:
-        p = self.plan
-        values = np.zeros(SETTINGS, np.float32)
-        per_path = 1 / float(np.linalg.norm(self.bricks.size))
-        values[:] = (p.step, 1e-3, self.shift, self.scale, 1e-4, p.pull, p.spread, p.solid, p.half, p.third, per_path)
-        return values
+def fitted(capture: Capture, options: FieldOptions, runtime: Runtime) -> RadianceField:
+    """Learn the field of a capture; see ``field``."""
+    with _threads(runtime.threads):
+        started = time.perf_counter()
+        full = rays(capture, options.max_side)
+        small = rays(capture, max(int(full.widths.max()), int(full.heights.max())) // 2)
+        box = extent(capture)
+        state, spent = _opened(capture, full, box, options, runtime)
+        began = time.perf_counter() - spent
+        interrupted = _learn(state, (small, full), capture, box, options, runtime, began)
+        made = as_field(state, box, capture)
+    told = {
+        "pictures": full.pictures,
+        "steps": state.number,
+        "seconds": round(time.perf_counter() - started + spent, 2),
+        "bricks": state.bricks.count - 1,
+        "interrupted": interrupted,
+    }
+    return made.with_(metadata={**made.metadata, **told})
 
 
-def cameras_of(space: Space, rays: Rays) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Centres and turns in the frame, and turns in the world."""
-    turn, shift = space.frame_from_world[:3, :3], space.frame_from_world[:3, 3]
-    centres = rays.centres.astype(np.float64) @ turn.T + shift
-    return centres.astype(np.float32), (turn @ rays.turns.astype(np.float64)).astype(np.float32), rays.turns
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many threads as the runtime says, for numba; afterwards as before."""
+    before = numba.get_num_threads()
+    if count:
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
-def one_step(fit: Fit, rays: Rays, cameras: Any, progress: float, rng: np.random.Generator) -> float:
-    p = fit.plan
-    n = p.blocks
-    picture = rng.integers(0, rays.pictures, n)
-    x = (rng.random(n) * (rays.widths[picture] + SIDE - 1)).astype(np.int32) - (SIDE - 1) // 2
-    y = (rng.random(n) * (rays.heights[picture] + SIDE - 1)).astype(np.int32) - (SIDE - 1) // 2
-    x, y = np.clip(x, 0, rays.widths[picture] - SIDE), np.clip(y, 0, rays.heights[picture] - SIDE)
-    blocks = np.stack([picture, x, y], 1).astype(np.int32)
-    jitter = rng.random((n, BLOCK), np.float32)
-    b = fit.bricks
-    of_decoder = np.zeros((fit.lanes, SIZE), np.float32)
-    of_looks = np.zeros((fit.lanes, *fit.looks.shape), np.float32)
-    alphas = rays.alphas if rays.alphas is not None else np.zeros(0, np.uint8)
-    pictures = (rays.starts, rays.widths, rays.heights, rays.colors, alphas)
-    out = (*fit.gradients, of_decoder, of_looks, fit.touched)
-    error = learnt(fit.space.code, b.size.astype(np.float32), blocks, jitter, cameras, pictures, fit.backdrop, fit.looks,
-                   fit.settings(), b.grid, b.features, fit.decoder, out)
-    fit.number += 1
-    fit.since += 1
-    size = float(n)
-    if p.smooth_density or p.smooth_features:
-        smoothed(b.index, b.places, b.density, b.features, (np.float32(p.smooth_density * size), np.float32(p.smooth_features * size)),
-                 *fit.gradients, fit.touched)
-    fade = p.decay**progress
-    rates = (np.float32(p.rate_density * fade), np.float32(p.rate_features * fade))
-    descended(b.density, b.features, fit.moments, fit.gradients, fit.touched, rates, fit.since)
-    _adam(fit, "decoder", fit.decoder, of_decoder.sum(0), p.rate_decoder * fade)
-    if rays.alphas is None:
-        _adam(fit, "looks", fit.looks, of_looks.sum(0), 1e-3 * fade)
-    return error / (n * BLOCK * 3)
+def _plan(options: FieldOptions, full: Rays, box: Extent) -> Plan:
+    """The plan for these pictures and this budget."""
+    minutes = options.minutes if not options.steps else options.steps / 6000
+    longest = next(cells for most, cells in _FINEST if minutes <= most)
+    half, third = _GREY[options.background]
+    plan = Plan(
+        longest=options.resolution or min(longest, max(32, int(1.2 * full.widths.max()))),
+        smooth_density=3e-6 * options.smooth,
+        smooth_features=3e-4 * options.smooth,
+        spread=options.spread,
+        solid=0.0 if full.alphas is not None else options.solid,
+        half=half,
+        third=third,
+        exposure=options.exposure,
+    )
+    return plan if box.kind == "object" else replace(plan, step=0.75)
 
 
-def _adam(fit: Fit, name: str, values: FloatArray, slope: FloatArray, rate: float) -> None:
-    first, second = fit.small.setdefault(name, (np.zeros_like(values), np.zeros_like(values)))
-    first += (1 - FIRST) * (slope - first)
-    second += (1 - SECOND) * (slope * slope - second)
-    n = fit.number
-    values -= rate * (first / (1 - FIRST**n)) / (np.sqrt(second / (1 - SECOND**n)) + 1e-12)
+def _opened(capture: Capture, full: Rays, box: Extent, options: FieldOptions, runtime: Runtime) -> tuple[State, float]:
+    """A state to begin with, or that of a checkpoint, and the seconds already spent on it."""
+    plan = _plan(options, full, box)
+    space, shape = space_of(box)
+    size = brick.size_of(shape, round(plan.longest * plan.levels[0]))
+    cells = (int(size[0]) // 2, int(size[1]) // 2, int(size[2]) // 2)
+    occupied = hull(capture, box.low, box.high, cells) if box.kind == "object" else np.ones(cells, bool)
+    looks = np.tile(np.array([1, 1, 1, 0, 0, 0], np.float32), (full.pictures, 1))
+    grey = full.colors[:: max(1, full.count // 100_000)].mean(0) / 255
+    backdrop = np.zeros(3, np.float32) if full.alphas is not None else grey.astype(np.float32)
+    bricks = brick.fresh(size, occupied)
+    bricks.features[:, :3] = grey if full.alphas is None else 0.0
+    lanes = min(int(numba.get_num_threads()), 8)
+    state = State(space, shape, plan, backdrop, bricks, fresh_decoder(runtime.seed), looks, lanes)
+    state.make_room()
+    if options.checkpoint is not None and options.checkpoint.is_file():
+        return state, keep.restore(state, options.checkpoint, runtime.seed)
+    return state, 0.0
 
 
-def next_stage(fit: Fit, prune: bool = True) -> None:
-    """Finer bricks, where there is something."""
-    p = fit.plan
-    old = fit.bricks
-    least = math.log(math.exp(-math.log1p(-p.prune_alpha)) - 1) if False else _raw_of(p.prune_alpha / fit.scale) - fit.shift
-    kept = brick.occupied_cells(old, least, fit.moments[3].any(1) if fit.since > 300 else None)
-    size = brick.size_of(fit.shape, round(fit.longest * p.levels[fit.stage]))
-    fit.bricks = brick.resampled(old, size, kept)
-    fit.room()
+def _learn(
+    state: State,
+    pictures: tuple[Rays, Rays],
+    capture: Capture,
+    box: Extent,
+    options: FieldOptions,
+    runtime: Runtime,
+    began: float,
+) -> bool:
+    """Steps until the budget is spent; whether Ctrl-C ended them sooner."""
+    cameras = [cameras_of(state.space, each) for each in pictures]
+    shown = kept = time.perf_counter()
+    recent = float("nan")
+    interrupted = False
+    try:
+        while True:
+            progress = _progress(state.number, time.perf_counter() - began, options)
+            if progress >= 1.0:
+                break
+            state.advance(progress)
+            which = state.plan.sizes[state.stage]
+            rng = np.random.default_rng((runtime.seed, state.number))
+            error = one_step(state, pictures[which], cameras[which], progress, rng)
+            recent = error if recent != recent else recent + 0.05 * (error - recent)
+            if not np.isfinite(error):
+                raise DivergedError("the field's numbers are no longer finite", "try another --seed")
+            now = time.perf_counter()
+            if state.number % 20 == 0:
+                runtime.progress("field", progress)
+            if options.preview is not None and now - shown > _PREVIEW:
+                write_preview(options.preview, state, box, capture)
+                shown = time.perf_counter()
+            if options.checkpoint is not None and now - kept > _CHECKPOINT:
+                keep.save(state, options.checkpoint, now - began, runtime.seed)
+                kept = time.perf_counter()
+    except TerminatedError:
+        if options.checkpoint is not None:
+            keep.save(state, options.checkpoint, time.perf_counter() - began, runtime.seed)
+        raise
+    except KeyboardInterrupt:
+        interrupted = True
+    if options.checkpoint is not None:
+        keep.save(state, options.checkpoint, time.perf_counter() - began, runtime.seed)
+    if options.preview is not None:
+        write_preview(options.preview, state, box, capture)
+    return interrupted
 
 
-def _raw_of(thick: float) -> float:
-    """The raw number whose softplus is this."""
-    return math.log(math.expm1(thick))
+def _progress(steps: int, seconds: float, options: FieldOptions) -> float:
+    """How much of the budget is spent, in [0, 1]."""
+    return steps / options.steps if options.steps else seconds / (60 * options.minutes)
+
+
+def as_field(state: State, box: Extent, capture: Capture) -> RadianceField:
+    """The state as plain data; only bricks that hold something, and their neighbours."""
+    b = state.bricks
+    count = b.count - 1
+    return RadianceField(
+        kind=state.space.kind,
+        frame_from_world=state.space.frame_from_world,
+        size=b.size,
+        places=b.places[1:],
+        cells=b.cells[1:],
+        density=(b.density[512:] + np.float32(state.shift)).reshape(count, 512),
+        features=b.features[512:].reshape(count, 512, -1),
+        decoder=state.decoder.copy(),
+        looks=state.looks.copy(),
+        backdrop=state.backdrop,
+        low=box.low,
+        high=box.high,
+        empty=state.shift,
+        step=0.5 * state.plan.step,
+        scale=state.scale,
+        cameras=tuple(_facts(photo) for photo in capture.photos),
+        metadata={"masked": box.kind == "object", "metric": capture.metric, "extent": box.kind},
+    )
+
+
+def _facts(photo: Photo) -> dict[str, Any]:
+    """A picture's camera, JSON-ready."""
+    camera = photo.camera
+    assert camera is not None
+    numbers = {name: getattr(camera, name) for name in ("width", "height", "fx", "fy", "cx", "cy")}
+    return {"name": photo.source, **numbers, "world_from_camera": camera.world_from_camera.tolist()}
+
+
+def write_preview(path: Path, state: State, box: Extent, capture: Capture) -> None:
+    """A picture of the set beside the field from the same place, as PNG; whole or not at all."""
+    from PIL import Image
+
+    photo = capture.photos[0]
+    assert photo.camera is not None
+    ratio = min(1.0, 320 / max(photo.size))
+    camera = photo.camera.resized(max(8, round(photo.size[0] * ratio)), max(8, round(photo.size[1] * ratio)))
+    seen = view(as_field(state, box, capture), camera)
+    alpha = alpha_of(photo)
+    image = photo.image if alpha is None else photo.image * alpha[..., None] + 1 - alpha[..., None]
+    small = Image.fromarray(to_uint8(image)).resize((camera.width, camera.height), Image.Resampling.BOX)
+    sheet = np.concatenate([np.asarray(small), to_uint8(seen.on((1.0, 1.0, 1.0)))], 1)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, format="PNG")
+    write_whole({path: buffer.getvalue()})

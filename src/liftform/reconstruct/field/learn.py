@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from .decode import DIRECTIONS, HIDDEN, INPUTS, SIZE, decoded, decoded_back, harmonics
+from .decode import DIRECTIONS, HIDDEN, INPUTS, decoded, decoded_back, harmonics
 from .space import MOST_PIECES
 from .trace import CHANNELS, FAST, gathered, scattered, traced
 
@@ -119,9 +119,7 @@ def _block(code, size, block, jitter, cameras, pictures, backdrop, looks, settin
         x, y = min(x0 + n % SIDE, widths[picture] - 1), min(y0 + n // SIDE, heights[picture] - 1)
         aimed(cameras, picture, np.float32(x + 0.5), np.float32(y + 0.5), o, d, inputs, n)
         mine = cut(rows, used, used + MOST)
-        counts[n], ends[n] = traced(
-            code, o, d, size, settings[STEP], jitter[n], limits, grid, mine, (cuts, pieces)
-        )
+        counts[n], ends[n] = traced(code, o, d, size, settings[STEP], jitter[n], limits, grid, mine, (cuts, pieces))
         gathered(counts[n], mine, features, settings[FAINT], found[used:], totals[n])
         for c in range(CHANNELS):
             inputs[c, n] = totals[n, c]
@@ -129,7 +127,11 @@ def _block(code, size, block, jitter, cameras, pictures, backdrop, looks, settin
     decoded(decoder, inputs, hidden, added)
     seen, of_plain = np.empty(3, np.float32), np.empty(3, np.float32)
     of_look, one_added = np.empty(6, np.float32), np.empty(3, np.float32)
-    of_alphas, plains, pulls = np.empty(BLOCK, np.float32), np.empty((BLOCK, 6), np.float32), np.empty(BLOCK, np.float32)
+    of_alphas, plains, pulls = (
+        np.empty(BLOCK, np.float32),
+        np.empty((BLOCK, 6), np.float32),
+        np.empty(BLOCK, np.float32),
+    )
     error = 0.0
     share = np.float32(1) / np.float32(BLOCK)
     masked = len(alphas) > 0
@@ -141,7 +143,15 @@ def _block(code, size, block, jitter, cameras, pictures, backdrop, looks, settin
             one_added[c] = added[c, n]
         alpha_seen = np.float32(alphas[pixel]) / np.float32(255) if masked else np.float32(1)
         loss, of_alpha = _compared(
-            totals[n], ends[n], one_added, seen, alpha_seen, masked, backdrop, looks[picture], settings,
+            totals[n],
+            ends[n],
+            one_added,
+            seen,
+            alpha_seen,
+            masked,
+            backdrop,
+            looks[picture],
+            settings,
             (of_plain, of_added[:, n], of_look),
         )
         error += loss
@@ -164,8 +174,14 @@ def _block(code, size, block, jitter, cameras, pictures, backdrop, looks, settin
             weights = (thick, settings[FAINT], pulls[n], settings[SPREAD] * share, settings[PER_PATH])
             mine = cut(rows, used, used + counts[n])
             scattered(
-                counts[n], ends[n], mine, found[used:], weights, (slope, of_alphas[n], plains[n, 3:]),
-                (of_density, of_features), touched,
+                counts[n],
+                ends[n],
+                mine,
+                found[used:],
+                weights,
+                (slope, of_alphas[n], plains[n, 3:]),
+                (of_density, of_features),
+                touched,
             )
         used += counts[n]
     return error
@@ -202,7 +218,19 @@ def learnt(code, size, blocks, jitter, cameras, pictures, backdrop, looks, setti
         for b in range(lane, len(blocks), lanes):
             block = (blocks[b, 0], blocks[b, 1], blocks[b, 2])
             errors[lane] += _block(
-                code, size, block, jitter[b], cameras, pictures, backdrop, looks, settings, grid, features, decoder,
-                mine, room,
+                code,
+                size,
+                block,
+                jitter[b],
+                cameras,
+                pictures,
+                backdrop,
+                looks,
+                settings,
+                grid,
+                features,
+                decoder,
+                mine,
+                room,
             )
     return errors.sum()

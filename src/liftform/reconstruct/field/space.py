@@ -27,7 +27,7 @@ MOST_PIECES = 12
 
 @dataclass(frozen=True)
 class Space:
-    """kind: one of KINDS. frame_from_world (4, 4) float64, affine: its frame has the field's grid in [0, 1]^3 (box), the
+    """kind: one of KINDS. frame_from_world (4, 4) float64, affine: its frame has the grid in [0, 1]^3 (box), the
     inner cube as [-1, 1]^3 (contracted), or a camera's view with tangents 1 to all sides and near distance 1 (frustum).
     """
 
@@ -46,7 +46,7 @@ class Space:
         return moved.astype(np.float32), (np.asarray(directions, np.float64) @ turn.T).astype(np.float32)
 
     def unit_from_world(self, points: Floats) -> Floats:
-        """Where points (N, 3) of the world lie in the grid as a whole, [0, 1]^3; outside it for what it does not hold."""
+        """Where points (N, 3) of the world lie in the whole grid, [0, 1]^3; outside it for what it does not hold."""
         p = points @ self.frame_from_world[:3, :3].T + self.frame_from_world[:3, 3]
         if self.kind == "box":
             return p

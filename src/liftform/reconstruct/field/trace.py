@@ -1,8 +1,8 @@
 """Along a ray through sparse bricks: the samples in occupied cells, their densities, weights and features; and back.
 
 A grid of R lattice points a side is kept in bricks of 8^3 points. ``index`` (BX, BY, BZ) int32 numbers the bricks, 0 is
-the empty one that all others share. ``cells`` (bricks,) uint64 has a bit for each 2^3 points of a brick: rays pass cells
-whose bit is 0. ``density`` (bricks * 512,) holds raw numbers, density = softplus(raw + shift) after they are
+the empty one that all others share. ``cells`` (bricks,) uint64 has a bit for each 2^3 points of a brick: rays
+pass cells whose bit is 0. ``density`` (bricks * 512,) holds raw numbers, density = softplus(raw + shift) after they are
 interpolated (Sun et al., Direct Voxel Grid Optimization, CVPR 2022); ``features`` (bricks * 512, CHANNELS) are
 interpolated, weighted and summed along the ray before anything decodes them (Hedman et al., SNeRG, ICCV 2021).
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import placing_cli
+from . import fusion_cli, implicit, placing_cli, splats, stereo_cli
 from .tables import Grid
 
 
@@ -79,6 +79,10 @@ def add_commands(commands: Any) -> None:
     p.add_argument("--weights", type=Path, metavar="FOLDER", help="keep the random weights there, for other programs")
     _add_shown(p, _zoo)
     placing_cli.add_commands(commands, _add_shown, _show, _counter)
+    stereo_cli.add_commands(commands, _add_shown, _show, _counter)
+    fusion_cli.add_commands(commands, _add_shown, _show, _counter)
+    implicit.add_commands(commands, _add_shown, _show)
+    splats.add_commands(commands, _add_shown, _show)
 
 
 def _add_trust(commands: Any) -> None:

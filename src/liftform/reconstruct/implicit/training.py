@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,7 @@ class Problem:
     costs: Costs
     harmonics: int
     seed: int
+    _bounds: dict[int, FloatArray] = field(default_factory=dict, repr=False)
 
     @property
     def unit(self) -> float:
@@ -93,9 +94,13 @@ class Problem:
         parts the room of half a cell."""
         if self.silhouettes is None:
             return None
-        low, shape, h = self.frame(self.levels[number])
-        slack = 0.0 if number == len(self.levels) - 1 else 0.5 * h
-        return self.silhouettes.on_grid(low, self.unit * h, shape) / np.float32(self.unit) - np.float32(slack)
+        if number not in self._bounds:
+            low, shape, h = self.frame(self.levels[number])
+            slack = 0.0 if number == len(self.levels) - 1 else 0.5 * h
+            outside = self.silhouettes.on_grid(low, self.unit * h, shape) / np.float32(self.unit)
+            self._bounds.clear()
+            self._bounds[number] = outside - np.float32(slack)
+        return self._bounds[number]
 
     def start(self) -> State:
         """The first level's grids before the first step."""
@@ -144,10 +149,10 @@ class Batches:
         index = rng.integers(0, len(self._chosen) if self._chosen is not None else self.rays.count, count)
         index = index if self._chosen is None else self._chosen[index]
         origins, directions = unit_rays(self.rays, index, self._volume)
-        colors = self.rays.colors[index].astype(np.float32) / 255
-        masks = np.full(count, -1, np.float32)
+        colors = self.rays.colors[index].astype(np.float32) / np.float32(255)
+        masks: FloatArray = np.full(count, -1, np.float32)
         if self.rays.alphas is not None:
-            masks = self.rays.alphas[index].astype(np.float32) / 255
+            masks = self.rays.alphas[index].astype(np.float32) / np.float32(255)
             colors *= masks[:, None]
         return origins, directions, colors, masks, rng.random(count, np.float32)
 
@@ -253,20 +258,20 @@ class Optimiser:
         volume, costs, anchors = self.state.volume, self.problem.costs, self.problem.anchors
         if len(anchors.points) and costs.anchors > 0:
             factor = costs.anchors / len(anchors.points)
-            of = (self._anchors, anchors.trust, volume.sdf, volume.index, volume.h, factor, self._by_sdf)
-            kernels.anchor(*of)
+            grids = (volume.sdf, volume.index, volume.h)
+            kernels.anchor(self._anchors, anchors.trust, *grids, factor, self._by_sdf)
         kernels.eikonal_flow(volume.sdf, volume.nodes, volume.h, self._flow)
-        of = (volume.sdf, volume.nodes, volume.index, self._flow, volume.h, costs.eikonal, costs.smooth, self._by_sdf)
-        kernels.regular(*of)
+        band = (volume.sdf, volume.nodes, volume.index, self._flow, volume.h)
+        kernels.regular(*band, costs.eikonal, costs.smooth, self._by_sdf)
 
     def _move(self, part: float) -> None:
         volume = self.state.volume
         rate = fading(*_SDF_RATE, part) * volume.h
-        moments = (volume.m, volume.v, volume.bound, rate, self.state.step + 1)
-        kernels.adam_sdf(volume.sdf, volume.nodes, self._by_sdf, *moments)
+        band = (volume.sdf, volume.nodes, self._by_sdf, volume.m, volume.v, volume.bound)
+        kernels.adam_sdf(*band, rate, self.state.step + 1)
         rate = fading(*_COLOR_RATE, part)
-        moments = (volume.color_m, volume.color_v, rate, 0.1 * rate)
-        kernels.adam_colors(volume.colors, self._by_colors, self._touched, *moments)
+        tinted = (volume.colors, self._by_colors, self._touched, volume.color_m, volume.color_v)
+        kernels.adam_colors(*tinted, rate, 0.1 * rate)
 
     def follow(self) -> None:
         """Let the band follow the surface."""

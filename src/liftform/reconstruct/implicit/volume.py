@@ -145,7 +145,7 @@ def _flags(index: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.uint
     """Cells whose corners are all in the band, by their lowest corner, and blocks of them that hold any."""
     inside = index >= 0
     cells = np.zeros(index.shape, np.uint8)
-    x, y, z = (n - 1 for n in index.shape)
+    x, y, z = (int(length) - 1 for length in index.shape)
     cells[:x, :y, :z] = 1
     for i in (0, 1):
         for j in (0, 1):
@@ -153,7 +153,7 @@ def _flags(index: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.uint
                 cells[:x, :y, :z] &= inside[i : i + x, j : j + y, k : k + z]
     side = 1 << kernels.BLOCK
     padded = np.pad(cells, [(0, -n % side) for n in cells.shape])
-    a, b, c = (n // side for n in padded.shape)
+    a, b, c = (int(n) // side for n in padded.shape)
     return cells, np.ascontiguousarray(padded.reshape(a, side, b, side, c, side).max((1, 3, 5)))
 
 

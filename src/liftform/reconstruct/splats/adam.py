@@ -30,8 +30,8 @@ def adam(
 ) -> None:
     """One step, in place, of the rows i with offsets[i] < offsets[i + 1].
 
-    moments (2, N, columns): running means of gradients and of their squares. rates (columns,): how far a number moves at
-    most; those of the means (columns 0 to 2) times reach (N,). step: from 1, corrects moments that begin at zero.
+    moments (2, N, columns): running means of gradients and of their squares. rates (columns,): how far a number moves
+    at most; those of the means (columns 0 to 2) times reach (N,). step: from 1, corrects moments that begin at zero.
     """
     kind = table.dtype.type
     b1, b2, one, tiny = kind(first), kind(second), kind(1), kind(1e-15)

@@ -1,9 +1,9 @@
 """Where Gaussians are wanted: faint ones are moved, and new ones set, to where the pictures are still wrong.
 
-S. Kheradmand et al., "3D Gaussian Splatting as Markov Chain Monte Carlo", NeurIPS 2024: the number is bounded, Gaussians
-that have become invisible are put where others are, noise lets the faint ones wander. Places are drawn by the error of the
-pixels that a Gaussian paints (S. Rota Bulò, L. Porzi, P. Kontschieder, "Revising Densification in Gaussian Splatting",
-ECCV 2024), and both halves are set apart along the longest axis.
+S. Kheradmand et al., "3D Gaussian Splatting as Markov Chain Monte Carlo", NeurIPS 2024: the number is bounded,
+Gaussians that have become invisible are put where others are, noise lets the faint ones wander. Places are drawn by the
+error of the pixels that a Gaussian paints (S. Rota Bulò, L. Porzi, P. Kontschieder, "Revising Densification in Gaussian
+Splatting", ECCV 2024), and both halves are set apart along the longest axis.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FAINT = 0.005
 def relocated(table: Floats, moments: Floats, wrong: Floats, goal: int, rng: Rng) -> tuple[Floats, Floats]:
     """The table (N, columns) and moments (2, N, columns) with faint Gaussians moved and new ones added up to ``goal``.
 
-    wrong (N,) >= 0: how much error a Gaussian has been part of. Each of those drawn is cut in two halves along its longest
-    axis, which paint about what it painted; one half takes the place of a faint one or a row at the end.
+    wrong (N,) >= 0: how much error a Gaussian has been part of. Each of those drawn is cut in two halves along its
+    longest axis, which paint about what it painted; one half takes the place of a faint one or a row at the end.
     """
     alive = table[:, LOGIT] > np.log(FAINT / (1 - FAINT))
     faint = np.flatnonzero(~alive)
@@ -70,9 +70,9 @@ def _halves(rows: Floats) -> tuple[Floats, Floats]:
 
 
 @njit(cache=True, parallel=True)
-def wander(table: Floats, noise: Floats, strength: float, reach: Floats) -> None:
-    """Move faint Gaussians by ``noise`` (N, 3), standard normal, shaped as they are; opaque ones stay (Kheradmand et al.,
-    equation 9). strength: standard deviation, in the Gaussian's own, of those that are invisible."""
+def wander(table: Floats, noise: Floats, strength: float) -> None:
+    """Move faint Gaussians by ``noise`` (N, 3), standard normal, shaped as they are; opaque ones stay (Kheradmand et
+    al., equation 9). strength: standard deviation, in the Gaussian's own, of those that are invisible."""
     for i in prange(len(table)):
         opacity = 1.0 / (1.0 + np.exp(-table[i, LOGIT]))
         gate = 1.0 / (1.0 + np.exp(100.0 * (opacity - 0.05)))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...assets import FloatArray, Splats
 from ...capture import Capture
 from ...errors import DivergedError
 from ...runtime import Runtime
-from . import density, start
+from . import density, keep, start
 from .adam import FIRST, SECOND, adam
 from .frame import Frame
 from .layout import HARMONICS, LOGIT, SCALE, TURN, to_splats
@@ -26,14 +28,16 @@ LEVELS = ((0.0, 4), (0.06, 2), (0.25, 1))
 DEGREES = ((0.0, 0), (0.2, 1), (0.4, 2))
 #: How often Gaussians are moved and added over a run, and until when; the number grows until then too.
 MOVES, MOVES_END = 100, 0.8
-#: What Gaussians move at most in a step: means in halves of the box (at first, at last), the rest as in Kerbl et al., some
-#: times faster: runs here are short.
-RATE_MEAN = (2e-3, 2e-5)
+#: What Gaussians move at most in a step: means in halves of the box (at first, at last), the rest as in Kerbl et al.,
+#: some times faster: runs here are short.
+RATE_MEAN = (5e-3, 5e-5)
 RATE_SCALE, RATE_TURN, RATE_LOGIT, RATE_COLOR, RATE_REST, RATE_EXPOSURE = 1e-2, 4e-3, 5e-2, 1e-2, 1e-3, 1e-3
 #: Weights that keep opacities and scales small (Kheradmand et al.), so that what is not needed fades.
 FADE_OPACITY, FADE_SCALE = 0.005, 0.005
 #: How far faint Gaussians wander in a step, in their own deviations, at first.
 WANDER = 0.5
+#: Seconds between previews, and between checkpoints.
+PREVIEW_SECONDS, CHECKPOINT_SECONDS = 5.0, 30.0
 
 
 @dataclass
@@ -61,13 +65,14 @@ class Fit:
     """One run over one set."""
 
     def __init__(self, capture: Capture, options: SplatsOptions, runtime: Runtime) -> None:
-        self.options, self.runtime = options, runtime
+        self.options, self.runtime, self.metric = options, runtime, capture.metric
         self.frame = Frame.of(capture)
         self.pictures = Pictures(capture, self.frame, options.max_side)
         self.state, self.begun_from = self._begun(capture)
         self.near = 0.01 * self.pictures.distance
         self._losses: dict[tuple[int, int], Loss] = {}
         self._first = len(self.state.table)
+        self.made_of = self.pictures.fingerprint(options, runtime.seed)
 
     def _begun(self, capture: Capture) -> tuple[State, str]:
         rng = np.random.default_rng(self.runtime.seed)
@@ -148,7 +153,7 @@ class Fit:
         state.gains[which] -= RATE_EXPOSURE * size
         state.gains -= state.gains.mean(0)
 
-    def _move(self, gradients: FloatArray, offsets: np.ndarray, done: float) -> None:
+    def _move(self, gradients: FloatArray, offsets: NDArray[np.int64], done: float) -> None:
         """One step of every Gaussian in the picture; then the faint ones wander."""
         state = self.state
         table, shown = state.table, np.diff(offsets) > 0
@@ -164,7 +169,7 @@ class Fit:
         adam(table, gradients, state.moments, offsets, rates, reach, state.step, FIRST, SECOND)
         if WANDER and done < MOVES_END:
             noise = state.rng.standard_normal((len(table), 3), np.float32)
-            density.wander(table, noise, WANDER * mean / RATE_MEAN[0], reach)
+            density.wander(table, noise, WANDER * mean / RATE_MEAN[0])
 
     def refine(self) -> None:
         """Move and add Gaussians, where that is due."""
@@ -179,16 +184,31 @@ class Fit:
         state.table, state.moments = density.relocated(state.table, state.moments, state.wrong, goal, state.rng)
         state.wrong = np.zeros(len(state.table), np.float32)
 
+    def resume(self) -> None:
+        """Go on where a checkpoint ends, if there is one."""
+        path = self.options.checkpoint
+        if path is not None and path.exists():
+            facts = keep.read(path, self.state, self.made_of)
+            self._first, self.begun_from = int(facts["first"]), str(facts["begun_from"])
+
+    def keep(self) -> None:
+        """Write the checkpoint, if one is asked for."""
+        if self.options.checkpoint is not None:
+            facts = {"made_of": self.made_of, "first": self._first, "begun_from": self.begun_from}
+            keep.write(self.options.checkpoint, self.state, facts)
+
+    def preview(self, path: Path) -> None:
+        """The first picture and its rendering as a PNG."""
+        background = np.ones(3, np.float32) if self.pictures.masked else np.zeros(3, np.float32)
+        camera, photo, _ = self.pictures.target(0, 1, background)
+        keep.write_preview(path, photo, painted(self.state.table, camera, background, self.near).picture)
+
     def result(self) -> Splats:
         """The Gaussians in the world; invisible ones left out."""
         table = self.state.table
         table = table[table[:, LOGIT] > np.log(density.FAINT / (1 - density.FAINT))]
-        facts = {
-            "steps": self.state.step,
-            "seconds": round(self.state.seconds, 1),
-            "begun_from": self.begun_from,
-            "exposure": [[round(float(g), 4) for g in np.exp(gain)] for gain in self.state.gains],
-        }
+        # No seconds: the same steps must give the same bytes.
+        facts = {"steps": self.state.step, "begun_from": self.begun_from, "metric": self.metric}
         return self.frame.outside(to_splats(table, metadata=facts))
 
 
@@ -198,16 +218,33 @@ def _at(steps: tuple[tuple[float, int], ...], done: float) -> int:
 
 
 def fitted(capture: Capture, options: SplatsOptions, runtime: Runtime) -> Splats:
-    """Run until the steps or the minutes are over. Raises as ``splats`` says."""
+    """Run until the steps or the minutes are over. Raises as ``splats`` says; what was done is kept in the checkpoint,
+    if there is one, when the run is interrupted."""
     import numba
 
     if runtime.threads:
         numba.set_num_threads(min(runtime.threads, numba.config.NUMBA_NUM_THREADS))
     fit = Fit(capture, options, runtime)
-    while fit.done < 1:
-        begun = time.perf_counter()
-        fit.step()
-        fit.refine()
-        fit.state.seconds += time.perf_counter() - begun
-        runtime.progress("splats", fit.done)
+    fit.resume()
+    kept = shown = time.monotonic()
+    try:
+        while fit.done < 1:
+            begun = time.perf_counter()
+            fit.step()
+            fit.refine()
+            fit.state.seconds += time.perf_counter() - begun
+            runtime.progress("splats", fit.done)
+            now = time.monotonic()
+            if options.preview and now - shown > PREVIEW_SECONDS:
+                fit.preview(options.preview)
+                shown = now
+            if options.checkpoint and now - kept > CHECKPOINT_SECONDS:
+                fit.keep()
+                kept = now
+    except KeyboardInterrupt:
+        fit.keep()
+        raise
+    fit.keep()
+    if options.preview:
+        fit.preview(options.preview)
     return fit.result()

@@ -58,43 +58,39 @@ def _products(picture: Floats, photo: Floats, out: Floats) -> None:
 @njit(cache=True, fastmath=True, parallel=True)
 def _similar(means: Floats, value: Floats, slopes: Floats) -> None:
     """SSIM of every pixel (3, H, W), and its slopes (9, H, W) over the windowed picture, square and product."""
+    kind = value.dtype.type
+    one, two, steady_1, steady_2 = kind(1), kind(2), kind(STEADY_1), kind(STEADY_2)
     for y in prange(value.shape[1]):
         for c in range(3):
             for x in range(value.shape[2]):
                 a, b = means[c, y, x], means[3 + c, y, x]
-                a1, b1 = 2 * a * b + STEADY_1, a * a + b * b + STEADY_1
-                a2 = 2 * (means[12 + c, y, x] - a * b) + STEADY_2
-                b2 = means[6 + c, y, x] - a * a + means[9 + c, y, x] - b * b + STEADY_2
+                a1, b1 = two * a * b + steady_1, a * a + b * b + steady_1
+                a2 = two * (means[12 + c, y, x] - a * b) + steady_2
+                b2 = means[6 + c, y, x] - a * a + means[9 + c, y, x] - b * b + steady_2
                 s = a1 * a2 / (b1 * b2)
                 value[c, y, x] = s
-                slopes[c, y, x] = 2 * b * (a2 - a1) / (b1 * b2) - 2 * a * s * (1 / b1 - 1 / b2)
+                slopes[c, y, x] = two * (b * (a2 - a1) / (b1 * b2) - a * s * (one / b1 - one / b2))
                 slopes[3 + c, y, x] = -s / b2
-                slopes[6 + c, y, x] = 2 * a1 / (b1 * b2)
+                slopes[6 + c, y, x] = two * a1 / (b1 * b2)
 
 
 @njit(cache=True, fastmath=True, parallel=True)
 def _gradient(
-    picture: Floats,
-    photo: Floats,
-    weight: Floats,
-    slopes: Floats,
-    plain: float,
-    alike: float,
-    out: Floats,
-    error: Floats,
+    picture: Floats, photo: Floats, weight: Floats, slopes: Floats, shares: Floats, out: Floats, error: Floats
 ) -> None:
+    """out (3, H, W): the gradient of shares[0] times the absolute differences less shares[1] times SSIM."""
+    kind = picture.dtype.type
+    none, two, third, plain, alike = kind(0), kind(2), kind(1 / 3), shares[0], shares[1]
     for y in prange(picture.shape[1]):
         for x in range(picture.shape[2]):
-            error[y, x] = 0
+            error[y, x] = none
         for c in range(3):
             for x in range(picture.shape[2]):
-                away = picture[c, y, x] - photo[c, y, x]
-                sign = 1.0 if away > 0 else (-1.0 if away < 0 else 0.0)
-                bent = (
-                    slopes[c, y, x] + 2 * picture[c, y, x] * slopes[3 + c, y, x] + photo[c, y, x] * slopes[6 + c, y, x]
-                )
-                out[c, y, x] = weight[y, x] * plain * sign - alike * bent
-                error[y, x] += weight[y, x] * abs(away) / 3
+                a, b = picture[c, y, x], photo[c, y, x]
+                sign = plain if a > b else (-plain if a < b else none)
+                bent = slopes[c, y, x] + two * a * slopes[3 + c, y, x] + b * slopes[6 + c, y, x]
+                out[c, y, x] = weight[y, x] * sign - alike * bent
+                error[y, x] += weight[y, x] * abs(a - b) * third
 
 
 class Loss:
@@ -116,6 +112,6 @@ class Loss:
         _similar(self._means, self._value, self._slopes)
         blur(self._slopes, self._window, self._beside[:9], self._means[:9])
         each = 1.0 / picture.size
-        plain, alike = (1 - self.share) * each, self.share * each
-        _gradient(picture, photo, weight, self._means[:9], plain, alike, self.gradient, self.error)
+        shares = np.array([(1 - self.share) * each, self.share * each], picture.dtype)
+        _gradient(picture, photo, weight, self._means[:9], shares, self.gradient, self.error)
         return float((1 - self.share) * self.error.mean() + self.share * (1 - self._value.mean()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from ...capture import Capture
 from ...conventions import to_uint8
 from .. import rays
 from .frame import Frame
+from .keep import fingerprint
+from .options import SplatsOptions
 
 #: A smaller picture has at least so many pixels along its shorter side.
 _SMALLEST = 48
@@ -43,9 +46,13 @@ class Pictures:
             planes = np.concatenate([planes, pixels.alphas[span][None]])
         return np.ascontiguousarray(planes).reshape(len(planes), pixels.heights[k], pixels.widths[k])
 
+    def fingerprint(self, options: SplatsOptions, seed: int) -> str:
+        """What a run is made of, see ``keep.fingerprint``."""
+        return fingerprint(options, seed, self._cameras[0], self._levels[0])
+
     def target(self, which: int, shrink: int, background: FloatArray) -> tuple[Camera, FloatArray, FloatArray]:
-        """Camera, colours (3, H, W) before the background, and weights (H, W) of one picture, ``shrink`` (1, 2 or 4) times
-        smaller where it is not too small for that already."""
+        """Camera, colours (3, H, W) before the background, and weights (H, W) of one picture, ``shrink`` (1, 2 or 4)
+        times smaller where it is not too small for that already."""
         level = {1: 0, 2: 1, 4: 2}[shrink]
         while len(self._levels) <= level:
             self._levels.append([_halved(planes) for planes in self._levels[-1]])
@@ -61,8 +68,6 @@ class Pictures:
 
 def _half(camera: Camera) -> Camera:
     """The camera of ``_halved`` planes: odd sizes gain half a pixel."""
-    from dataclasses import replace
-
     small = replace(camera, fx=camera.fx / 2, fy=camera.fy / 2, cx=camera.cx / 2, cy=camera.cy / 2)
     return replace(small, width=-(-camera.width // 2), height=-(-camera.height // 2))
 

@@ -1,8 +1,8 @@
 """Ellipses to a picture: cut into tiles, sorted by depth, blended front to back; and the gradients back to them.
 
 Kerbl et al. 2023. Tiles are squares of 16 pixels whose rows are blended side by side, so that the compiler can use wide
-instructions. The exponential is a polynomial of fifth degree to the 16th power: within 4e-5 where it counts. Gradients are
-gathered for every tile apart and summed in a fixed order later: threads do not change the result.
+instructions. The exponential is a polynomial of fifth degree to the 16th power: within 4e-5 where it counts. Gradients
+are gathered for every tile apart and summed in a fixed order later: threads do not change the result.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def deal(
     """Which Gaussians every tile blends.
 
     Returns first (T + 1,): where a tile's list begins; items: Gaussians, tile by tile, nearest first; place: of each
-    item, its number among all pairs when these are sorted by Gaussian; offsets (N + 1,): where a Gaussian's pairs begin.
+    item, its number among all pairs when these are sorted by Gaussian; offsets (N + 1,): where a Gaussian's pairs
+    begin.
     """
     first, offsets = np.zeros(across * down + 1, np.int64), np.zeros(len(tiles) + 1, np.int64)
     for i in range(len(tiles)):

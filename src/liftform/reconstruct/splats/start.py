@@ -1,4 +1,4 @@
-"""The first Gaussians: from measured depths, shared points, silhouettes or nothing; a far shell for what lies beyond."""
+"""The first Gaussians: from measured depths, shared points, silhouettes or nothing; a far shell around the scene."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _some(total: int, count: int, rng: Rng) -> NDArray[np.int64]:
 
 def _unprojected(photo: Photo, count: int, rng: Rng) -> tuple[Floats, Floats]:
     """Points of a depth map, with the picture's colours."""
-    assert photo.depth is not None and photo.camera is not None
+    assert photo.depth is not None
+    assert photo.camera is not None
     z = photo.depth.z
     alpha = rays.alpha_of(photo)
     camera = photo.camera.resized(z.shape[1], z.shape[0])
@@ -131,8 +132,8 @@ def _colors_seen(capture: Capture, points: Floats) -> Floats:
 
 
 def shell(cameras: list[Camera], photos: tuple[Photo, ...], radius: float, count: int) -> tuple[Floats, Floats]:
-    """Points (M, 3) evenly over the part of a sphere about the origin that pictures show, with the median of their colours
-    (M, 3) there; cameras of the photos in the same space."""
+    """Points (M, 3) evenly over the part of a sphere about the origin that pictures show, with the median of their
+    colours (M, 3) there; cameras of the photos in the same space."""
     k = np.arange(count) + 0.5
     y, turn = 1 - 2 * k / count, k * np.pi * (3 - np.sqrt(5.0))
     flat = np.sqrt(1 - y**2)

@@ -28,8 +28,8 @@ WEIGHTS = SOURCE / "weights" / "table.json"
 #: From the ground up; a module may import from its own layer's line or below, stages not from other stages.
 LAYERS = [
     {"conventions", "errors", "lengths"},
-    {"assets", "camera", "lens", "planar", "runtime", "recipe", "files"},
-    {"capture", "floorplan", "topology", "appearance", "sampling"},
+    {"assets", "camera", "lens", "planar", "runtime", "recipe", "files", "field_file"},
+    {"capture", "floorplan", "topology", "appearance", "sampling", "camera_path"},
     {"picture", "photoset", "render", "read_mesh"},
     {"preview", "drawing"},
     {"zoo"},

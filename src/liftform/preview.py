@@ -71,22 +71,33 @@ def beside_photos(photos: Sequence[Photo], mesh: Mesh, size_px: int = 320) -> Im
     scale = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
     shift = np.eye(4)
     shift[:3, 3] = matrix[:3, 3]
-    scene, tiles, labels = Scene(mesh), [], []
-    cameras = []
+    scene = Scene(mesh)
+
+    def seen(camera: Camera) -> NDArray[np.float32]:
+        return scene.render(camera.moved(shift, scale), "unlit", BACKGROUND, 2).image[..., :3]
+
+    whole = view_tiles(scene, view_cameras(mesh, size_px, [(30.0, 35.0)]))
+    return beside_views(photos, seen, size_px, whole)
+
+
+def beside_views(
+    photos: Sequence[Photo],
+    seen: Callable[[Camera], NDArray[np.float32]],
+    size_px: int = 320,
+    whole: Sequence[NDArray[np.uint8]] = (),
+) -> Image.Image:
+    """Photos of a set, each beside what ``seen`` draws for its camera (H, W, 3), then ``whole`` tiles."""
+    tiles, labels = [], []
     for photo in photos:
         assert photo.camera is not None
         ratio = (size_px - 8) / max(photo.size)
-        small = photo.camera.resized(max(1, round(photo.size[0] * ratio)), max(1, round(photo.size[1] * ratio)))
-        cameras.append(small.moved(shift, scale))
-    for photo, view in zip(photos, render_views(scene, cameras, "unlit", BACKGROUND, 2), strict=True):
-        tile = np.full((size_px, size_px, 3), byte_color(BACKGROUND), np.uint8)
-        height, width = view.image.shape[:2]
+        width, height = (max(1, round(side * ratio)) for side in photo.size)
         top, left = (size_px - height) // 2, (size_px - width) // 2
-        tile[top : top + height, left : left + width] = to_uint8(view.image[..., :3])
+        tile = np.full((size_px, size_px, 3), byte_color(BACKGROUND), np.uint8)
+        tile[top : top + height, left : left + width] = to_uint8(seen(photo.camera.resized(width, height)))
         tiles += [photo_tile(photo, size_px, outline=False), tile]
         labels += [photo.source.rsplit("/", 1)[-1], "the asset from there"]
-    tiles += view_tiles(scene, view_cameras(mesh, size_px, [(30.0, 35.0)]))
-    return labelled(tiles, [*labels, "as a whole"])
+    return labelled([*tiles, *whole], [*labels, *("as a whole" for _ in whole)])
 
 
 def compared(before: Mesh, after: Mesh, size_px: int = 320) -> Image.Image:
@@ -181,6 +192,23 @@ def turntable(
         progress(len(pictures) / frames)
     with whole_file(path) as beside:
         writers[path.suffix.lower()](pictures, beside, fps)
+
+
+def film(pictures: Sequence[NDArray[np.uint8]], path: str | Path, fps: int = 24) -> None:
+    """Write pictures (H, W, 3), all of one size, as an animated .webp or .gif, or as .mp4 (H.264, extra "video").
+
+    Written whole or not at all. Raises OutputError for another suffix or an unwritable target, MissingExtraError when
+    .mp4 is asked for without PyAV.
+    """
+    path = Path(path)
+    writers = {".webp": _write_webp, ".gif": _write_gif, ".mp4": _write_mp4}
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise OutputError(f"{path}: no film of the kind {path.suffix!r}", f"use {', '.join(writers)}")
+    if path.suffix.lower() == ".mp4":
+        need("av", extra="video")
+    with whole_file(path) as beside:
+        write(pictures, beside, fps)
 
 
 def labelled(pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str], extra_px: int = 0) -> Image.Image:

@@ -22,6 +22,8 @@ COMMANDS = {
     "make": "lift pictures into textured 3D assets",
     "plan": "build a floor plan at true scale",
     "poses": "find where the pictures of a set, or of a film, were taken from",
+    "field": "learn a radiance field from a photo set or film",
+    "views": "fly through a field: films, pictures, depths; its mesh and points",
     "fix": "make any mesh valid and usable",
     "inspect": "say what a mesh file holds and whether it is sound",
     "models": "list the networks; pull, verify, import or remove public ones",
@@ -35,6 +37,7 @@ EXAMPLES = """examples:
   liftform make *.jpg -o assets/
   liftform plan flat.pdf -o flat.glb          a floor plan as a building of true size
   liftform poses photos/ -o poses.json        cameras and points of a photo set, for nerfstudio and others
+  liftform field photos/ -o statue.field --minutes 5     then: liftform views statue.field -o clip.mp4
   liftform fix scan.obj -o scan.glb           watertight, manifold; what is sound stays as it is
   liftform inspect chair.glb
 

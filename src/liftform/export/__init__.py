@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..assets import Assembly, Mesh, Model, PointCloud, Splats
+from ..assets import Assembly, Mesh, Model, PointCloud, RadianceField, Splats
 from ..errors import OutputError
 from ..files import write_whole
 from ..recipe import option
@@ -50,15 +50,18 @@ class ExportOptions:
 
 
 def save(
-    asset: Mesh | PointCloud | Model | Assembly | Splats, path: str | Path, options: ExportOptions | None = None
+    asset: Mesh | PointCloud | Model | Assembly | Splats | RadianceField,
+    path: str | Path,
+    options: ExportOptions | None = None,
 ) -> list[Path]:
     """Write ``asset`` (world frame) in the format of the suffix; the same asset gives the same bytes.
 
     .glb: everything the mesh holds; ``seen`` as the attribute _SEEN, metadata as extras. .obj: with <name>.mtl and
     textures beside it. .ply: mesh with vertex colours and ``seen``, or a PointCloud; .las: a PointCloud alone. .stl:
-    geometry alone. .usdz, .usda, .usdc (extra usd): with all materials; .3mf: geometry with colours. Coordinates are written as they are, +Y
-    up, front to +Z, but in millimetres and +Z up in 3MF; the unit in ``metadata["scale"]["unit"]`` ("metre" or
-    "unknown") is noted in the file. Quadrilaterals stay whole in .obj, .ply and USD.
+    geometry alone. .usdz, .usda, .usdc (extra usd): with all materials; .3mf: geometry with colours. Coordinates are
+    written as they are, +Y up, front to +Z, but in millimetres and +Z up in 3MF, and +Z up in LAS; the unit in
+    ``metadata["scale"]["unit"]`` ("metre" or "unknown") is noted in the file. Quadrilaterals stay whole in .obj, .ply
+    and USD.
 
     An Assembly keeps its tree of named nodes in .glb; other formats hold it as one mesh. A Model brings its levels of
     detail and collision parts: see ExportOptions; files of their own are called <name>_lod1… and <name>_collision.
@@ -73,10 +76,18 @@ def save(
 
 
 def encoded(
-    asset: Mesh | PointCloud | Model | Assembly | Splats, path: str | Path, options: ExportOptions | None = None
+    asset: Mesh | PointCloud | Model | Assembly | Splats | RadianceField,
+    path: str | Path,
+    options: ExportOptions | None = None,
 ) -> dict[Path, bytes]:
     """What ``save`` would write: file -> bytes, for callers that write more beside it. Raises as ``save`` does."""
     path, options = Path(path), options or ExportOptions()
+    if isinstance(asset, RadianceField):
+        if path.suffix.lower() != ".field":
+            raise OutputError(f"{path}: {path.suffix} files do not hold radiance fields", "save it as .field")
+        from ..field_file import encoded as field_bytes
+
+        return {path: field_bytes(asset)}
     suffix = check_suffix(path)
     asset.validate()
     if isinstance(asset, Splats):

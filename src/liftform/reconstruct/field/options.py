@@ -28,7 +28,9 @@ class FieldOptions:
     solid: float = option(0.01, "how much rays without masks are kept from passing through everything", low=0.0)
     exposure: bool = option(True, "gain and offset for each picture, where there are no masks")
     max_side: int = option(800, "longest side, in pixels, of the pictures that are learnt from", low=32)
-    checkpoint: Path | None = option(
+    checkpoint: Path | None = option(  # noqa: RUF009
         None, "a file that keeps the state: written now and then, gone on from if it is there", "checkpoint"
     )
-    preview: Path | None = option(None, "a PNG of a picture beside the field, every few seconds", "preview")
+    preview: Path | None = option(  # noqa: RUF009
+        None, "a PNG of a picture beside the field, every few seconds", "preview"
+    )

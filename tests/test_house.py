@@ -18,6 +18,7 @@ import liftform
 from liftform.finish import FixRecipe
 from liftform.home import PlanRecipe
 from liftform.pipeline import Recipe
+from liftform.scan import ScanRecipe
 from liftform.zoo import registry
 
 ROOT = Path(__file__).parents[1]
@@ -210,6 +211,13 @@ def test_recipes_page_lists_every_option():
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     for line in [*option_rows(Recipe()), *option_rows(FixRecipe()), *option_rows(PlanRecipe())]:
         assert line in page, f"docs/recipes.md lacks or misstates:\n{line}"
+
+
+def test_photosets_page_lists_every_option_of_sets():
+    page = (ROOT / "docs" / "photosets.md").read_text(encoding="utf-8")
+    told = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    for line in option_rows(ScanRecipe()):
+        assert line in page or line in told, f"docs/photosets.md lacks or misstates:\n{line}"
 
 
 def option_rows(recipe: Recipe | FixRecipe | PlanRecipe) -> list[str]:

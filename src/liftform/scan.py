@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import glob
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .assets import Mesh, Model, PointCloud
+from .assets import Mesh, Model, PointCloud, RadianceField, Splats
+from .camera import Camera
 from .capture import Capture, Decision, Photo
 from .errors import OutputError, ReconstructionError, UsageError
 from .photoset.kept import kept
@@ -19,6 +21,7 @@ from .photoset.sources import VIDEOS, found, natural
 from .photoset.straight import straight
 from .poses import PosesRecipe
 from .poses import Road as PosesRoad
+from .preview import BACKGROUND
 from .road import Recipe
 from .runtime import Progress, silent
 from .zoo import registry
@@ -152,7 +155,7 @@ class Scan:
 
         The suffix chooses the format: meshes as ``Result.save``, a field .field, splats .ply or .spz. turntable: the
         file of an animation of a mesh (.webp or .mp4). points: ``<stem>.points.ply`` is written too, or the asset
-        itself where its name ends in .ply. html: the report also as a page with pictures.
+        itself where its name ends in .ply or .las. html: the report also as a page with pictures.
         Returns the paths written, the asset first. Raises OutputError, and nothing is left behind.
         """
         from .files import write_whole
@@ -184,7 +187,11 @@ class Scan:
         """The asset's files, and those of its points."""
         section = self.recipe.sections["export"]
         encoded = registry.factory("export", section.backend)
-        if points and path.suffix.lower() == ".ply":
+        if isinstance(self.asset, RadianceField):
+            from .field_file import encoded as field_bytes
+
+            return {path: field_bytes(self.asset)}
+        if points and path.suffix.lower() in (".ply", ".las"):
             files: dict[Path, bytes] = encoded(self.points(), path, section.options)
             return files
         files = encoded(self.asset, path, section.options)
@@ -194,13 +201,17 @@ class Scan:
 
     def _preview(self, path: Path) -> dict[Path, bytes]:
         """Pictures of the set, each beside the asset from the same place."""
-        if not isinstance(self.asset, Model):
-            return {}
-        from .preview import beside_photos
+        from .preview import beside_photos, beside_views
 
-        buffer = io.BytesIO()
         shown = spread(self.world.photos, _SHOWN)
-        beside_photos(shown, self.mesh).save(buffer, format="PNG", compress_level=4)
+        if isinstance(self.asset, Model):
+            sheet = beside_photos(shown, self.mesh)
+        elif (seen := _drawn(self.asset)) is not None:
+            sheet = beside_views(shown, seen)
+        else:
+            return {}
+        buffer = io.BytesIO()
+        sheet.save(buffer, format="PNG", compress_level=4)
         return {path.with_name(f"{path.stem}.preview.png"): buffer.getvalue()}
 
     def _spare_the_input(self, files: Mapping[Path, bytes]) -> None:
@@ -369,15 +380,33 @@ def name_of(source: Any) -> str:
 
 
 def figures_of(asset: Any) -> dict[str, Any]:
-    """Figures of a field or splats, as far as it tells them: of its fields, counts of rows and plain numbers."""
+    """Figures of a field or splats: how many parts it has, and the plain numbers that it notes of itself."""
     found: dict[str, Any] = {}
-    metadata = getattr(asset, "metadata", {})
-    for name in ("points", "positions", "means"):
-        rows = getattr(asset, name, None)
-        if isinstance(rows, np.ndarray):
-            found["splats"] = len(rows)
-            break
-    return {**found, **{k: v for k, v in metadata.items() if isinstance(v, int | float | str | bool)}}
+    if isinstance(asset, Splats):
+        found["splats"] = len(asset.means)
+    if isinstance(asset, RadianceField):
+        found["bricks"] = len(asset.places)
+    noted = getattr(asset, "metadata", {})
+    return {**found, **{key: value for key, value in noted.items() if isinstance(value, int | float | str | bool)}}
+
+
+def _drawn(asset: Any) -> Callable[[Camera], NDArray[np.float32]] | None:
+    """What a field or splats look like from a camera, (H, W, 3) float32 sRGB."""
+    if isinstance(asset, Splats):
+        from .reconstruct.splats.view import render
+
+        return lambda camera: render(asset, camera, BACKGROUND)
+    if isinstance(asset, RadianceField):
+        from .reconstruct.field.view import background_of, bricks_of, view
+
+        bricks, behind = bricks_of(asset), np.asarray(background_of(asset), np.float32)
+
+        def seen(camera: Camera) -> NDArray[np.float32]:
+            found = view(asset, camera, bricks)
+            return np.asarray(found.color + (1 - found.alpha[..., None]) * behind, np.float32)
+
+        return seen
+    return None
 
 
 def spread(photos: Sequence[Photo], count: int) -> list[Photo]:

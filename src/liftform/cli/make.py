@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: What each task of a public model makes, in words.
 _MADE = {"object": "the shape of an object", "mask": "the foreground", "depth": "the depth"}
+#: Flags of this command that mean something else than the options of that name; recipes have those too.
+_OURS = ("preview",)
 _EXAMPLES = """Several pictures are several assets; a folder, film, zip archive or pattern in quotes is one photo set,
 and so are pictures with --set. Of a set, --distance is that between the places of two pictures: first.jpg,last.jpg=1.2m
 
@@ -118,7 +120,8 @@ def parser(recipe: Recipe | None = None, backends: Mapping[str, str] | None = No
     add_options(p, backends=_named(recipe or Recipe()))
     p.set_defaults(of_sets=sets)
     if sets:
-        add_options(p, "scan", backends, known=keywords(_named(recipe or Recipe())) | keywords(), title="of photo sets")
+        known = {*keywords(_named(recipe or Recipe())), *keywords(), *_OURS}
+        add_options(p, "scan", backends, known, "of photo sets")
     return p
 
 
@@ -199,7 +202,9 @@ def _set_recipe(args: argparse.Namespace, jobs: list[batch.Job]) -> ScanRecipe:
 
     base = ScanRecipe.from_toml(args.recipe) if args.recipe else ScanRecipe()
     chosen = base.with_options(backends=_backends(args, "scan"))
-    recipe = chosen.with_options(**_given(args, GENERAL), **given_options(args, "scan", _named(chosen)))
+    given = given_options(args, "scan", _named(chosen))
+    given = {word: value for word, value in given.items() if word not in _OURS}
+    recipe = chosen.with_options(**_given(args, GENERAL), **given)
     suffixes = {job.target.suffix.lower() for job in jobs if job.is_set}
     only = METHOD_OF.get(suffixes.pop()) if len(suffixes) == 1 else None
     if only and getattr(recipe.sections["choose"].options, "method", "") == "auto":

@@ -133,7 +133,7 @@ def score(path: Path, options: Any, runtime: Runtime, output: Path | None = None
 
 
 def parted(path: Path, capture: Capture) -> tuple[Capture, list[Photo]]:
-    """The pictures to learn from and those held out: as transforms.json says ("split"), else the first of every eight."""
+    """The pictures to learn from and those held out: as transforms.json says, else the first of every eight."""
     split = {}
     if (path / "transforms.json").is_file():
         frames = json.loads((path / "transforms.json").read_text(encoding="utf-8"))["frames"]

@@ -1,7 +1,8 @@
 """Splats as files: PLY as 3D Gaussian splatting writes it, and SPZ, packed to about a tenth; both read again.
 
-PLY: Kerbl et al. 2023, the layout of the reference implementation. SPZ: Niantic Labs, https://github.com/nianticlabs/spz,
-version 2 (version 3 is read too). Coordinates are written as they are, +Y up, which is SPZ's own frame (right, up, back).
+PLY: Kerbl et al. 2023, the layout of the reference implementation. SPZ: Niantic Labs, github.com/nianticlabs/spz,
+version 2 (version 3 is read too). Coordinates are written as they are, +Y up, which is SPZ's own frame (right, up,
+back).
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ _EDGE = 1e-6
 
 
 def encode(asset: Splats, path: Path, options: ExportOptions) -> dict[Path, bytes]:
-    """The splats as one .ply or .spz file; the same splats give the same bytes. Raises OutputError for splats that reach
-    too far out for SPZ, or of which a picture would need more coefficients than it has."""
+    """The splats as one .ply or .spz file, the same bytes every time. Raises OutputError for splats that reach too far
+    out for SPZ."""
     return {path: spz(asset, path) if path.suffix.lower() == ".spz" else ply(asset)}
 
 
@@ -63,7 +64,10 @@ def ply(asset: Splats) -> bytes:
     ).astype("<f4")
     names = _names(rest.shape[1])
     told = [f"comment liftform {__version__}; +Y up, front +Z; unit: {_unit(asset)}"]
-    told += [f"comment liftform-splats {json.dumps(asset.metadata)}"] if asset.metadata else []
+    facts = {key: value for key, value in asset.metadata.items() if isinstance(value, str | int | float)}
+    told += (
+        [f"comment liftform-splats {json.dumps(facts)}"] if facts else []
+    )  # short: viewers read headers in one piece
     lines = ["ply", "format binary_little_endian 1.0", *told, f"element vertex {len(rows)}"]
     lines += [*(f"property float {name}" for name in names), "end_header"]
     return ("\n".join(lines) + "\n").encode("ascii") + rows.tobytes()

@@ -30,6 +30,8 @@ from .warm import warm
 
 #: Errors are cut off here, in steps of the fine stage: a pixel matched wrongly is wrong, not more and more so.
 FAR_OFF = 12.0
+#: Ranges of depth in which things move farther than so many pixels, from one end to the other, are cut.
+REACH_PX = 180.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,33 @@ def arranged(sample: dict[str, Any], neighbours: int, rng: np.random.Generator |
     near, far = float(near), float(min(far, 60 * near))
     wide = (0.85, 1.2) if rng is None else (rng.uniform(0.55, 0.97), np.exp(rng.uniform(0.03, 0.8)))
     ends = np.array([1 / (near * wide[0]), 1 / (max(far, 1.02 * near) * wide[1])], np.float32)
+    ends = _narrowed(ends, known, _moved(turn, shift, ends, (height, width)), rng)
     inside = (depth > 1 / ends[0]) & (depth < 1 / ends[1])
     depth = np.where(inside, depth, np.nan).astype(np.float32)
     return {"rgb": rgb, "depth": depth, "empty": empty, "turn": turn, "shift": shift, "ends": ends}
+
+
+def _moved(turn: NDArray[Any], shift: NDArray[Any], ends: NDArray[np.float32], size: tuple[int, int]) -> float:
+    """By how many pixels the picture's middle moves from one end of the range to the other, in the neighbour where it
+    moves most."""
+    middle = np.array([size[1] / 2, size[0] / 2, 1.0])
+    first, last = (turn @ middle + shift * q for q in ends)
+    places = [p[:, :2] / np.maximum(p[:, 2:], 1e-3) for p in (first, last)]
+    return float(np.linalg.norm(places[0] - places[1], axis=1).max())
+
+
+def _narrowed(
+    ends: NDArray[np.float32], known: NDArray[np.floating], moved: float, rng: np.random.Generator | None
+) -> NDArray[np.float32]:
+    """The range, or a part of it about one of the known depths, in which nothing moves farther than ``REACH_PX``: in use
+    hypotheses lie no coarser than that."""
+    if moved <= REACH_PX or not len(known):
+        return ends
+    pick = np.median(known) if rng is None else known[rng.integers(len(known))]
+    length = (ends[0] - ends[1]) * REACH_PX / moved
+    low = 1 / pick - length * (0.5 if rng is None else rng.uniform(0.1, 0.9))
+    low = np.clip(low, ends[1], ends[0] - length)
+    return np.array([low + length, low], np.float32)
 
 
 def collate(tuples: list[dict[str, NDArray[Any]]], depths: int, rng: np.random.Generator | None) -> Batch:

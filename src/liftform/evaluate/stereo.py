@@ -1,7 +1,8 @@
-"""Dense stereo measured: rendered scenes with exact depth, and photo sets with known cameras, with and without truth."""
+"""Dense stereo measured: rendered scenes with exact depth, and photo sets with known cameras, with truth or without."""
 
 from __future__ import annotations
 
+import io
 import resource
 import sys
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..camera import Camera
-from ..capture import Capture, Depth, Photo
+from ..capture import Capture, Photo
 from ..errors import InputNotFoundError, LiftformError
 from .tables import Grid
 
@@ -139,7 +140,9 @@ def measured(case: Case) -> Row:
         found = stereo(options, runtime)(capture)
     except LiftformError as error:
         no = float("nan")
-        return Row(case.name, case.costs, len(capture.photos), case.size, no, no, no, 0.0, no, no, _peak(), error.message)
+        return Row(
+            case.name, case.costs, len(capture.photos), case.size, no, no, no, 0.0, no, no, _peak(), error.message
+        )
     seconds = (time.perf_counter() - start) / len(capture.photos)
     peak = _peak()
     if case.sheet:
@@ -298,7 +301,7 @@ def _comes_back(partner: Photo, camera: Camera, here: Floats, depth: FloatArray,
 
 
 def _z(photo: Photo) -> FloatArray:
-    assert isinstance(photo.depth, Depth)
+    assert photo.depth is not None
     return photo.depth.z
 
 
@@ -332,8 +335,6 @@ def write_sheet(found: Capture, path: Path, truth: Truth | None = None, most: in
         height = round(width * tiles[0].shape[0] / tiles[0].shape[1])
         small = [Image.fromarray((np.clip(t, 0, 1) * 255).astype(np.uint8)).resize((width, height)) for t in tiles]
         rows.append(np.concatenate([np.asarray(t) for t in small], 1))
-    import io
-
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(buffer, format="PNG")
     write_whole({path: buffer.getvalue()})

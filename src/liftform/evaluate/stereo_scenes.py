@@ -1,4 +1,4 @@
-"""Rendered scenes for measuring stereo: things made from a number, photographed from an arc or all around, exact depth."""
+"""Rendered scenes for measuring stereo: things made from a number, seen from an arc or all around, with exact depth."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _YFOV = np.radians(40.0)
 def rendered(number: int, size: int, views: int) -> tuple[Capture, Truth]:
     """Scene ``number`` as ``views`` square photos of ``size`` pixels see it, noise and exposure included.
 
-    Even numbers are several things on a floor, odd ones a single object before nothing, with masks. The diagonal is that
-    of the box of the things, without floor and walls.
+    Even numbers are several things on a floor, odd ones a single object before nothing, with masks. The diagonal is
+    that of the box of the things, without floor and walls.
     """
     scene = _scene(number)
     rng = np.random.default_rng([_SEED, number, 1])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import fusion_cli, implicit, placing_cli, splats, stereo_cli
+from . import field_cli, fusion_cli, implicit, placing_cli, splats, stereo_cli
 from .tables import Grid
 
 
@@ -81,6 +81,7 @@ def add_commands(commands: Any) -> None:
     placing_cli.add_commands(commands, _add_shown, _show, _counter)
     stereo_cli.add_commands(commands, _add_shown, _show, _counter)
     fusion_cli.add_commands(commands, _add_shown, _show, _counter)
+    field_cli.add_commands(commands, _add_shown, _show)
     implicit.add_commands(commands, _add_shown, _show)
     splats.add_commands(commands, _add_shown, _show)
 

@@ -76,8 +76,8 @@ def _plan(options: FieldOptions, full: Rays, box: Extent) -> Plan:
     half, third = _GREY[options.background]
     plan = Plan(
         longest=options.resolution or min(longest, max(32, int(1.2 * full.widths.max()))),
-        smooth_density=3e-6 * options.smooth,
-        smooth_features=3e-4 * options.smooth,
+        smooth_density=1e-6 * options.smooth,
+        smooth_features=1e-4 * options.smooth,
         spread=options.spread,
         solid=0.0 if full.alphas is not None else options.solid,
         half=half,
@@ -134,7 +134,7 @@ def _learn(
             if not np.isfinite(error):
                 raise DivergedError("the field's numbers are no longer finite", "try another --seed")
             now = time.perf_counter()
-            if state.number % 20 == 0:
+            if state.number % 5 == 0:
                 runtime.progress("field", progress)
             if options.preview is not None and now - shown > _PREVIEW:
                 write_preview(options.preview, state, box, capture)

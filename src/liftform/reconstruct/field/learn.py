@@ -7,6 +7,7 @@ depend on who was first.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -35,6 +36,13 @@ def new_rows(count):  # type: ignore[no-untyped-def]
         np.empty(count, np.float32),
         np.empty((count, 3), np.float32),
     )
+
+
+def new_rooms(lanes: int) -> tuple[Any, ...]:
+    """Room for the samples of a block, and for their features, for each lane."""
+    many = lanes * BLOCK * MOST
+    rows = tuple(rows.reshape(lanes, BLOCK * MOST, *rows.shape[1:]) for rows in new_rows(many))
+    return (*rows, np.empty((lanes, BLOCK * MOST, CHANNELS), np.float32))
 
 
 @njit(cache=True)
@@ -188,20 +196,24 @@ def _block(code, size, block, jitter, cameras, pictures, backdrop, looks, settin
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def learnt(code, size, blocks, jitter, cameras, pictures, backdrop, looks, settings, grid, features, decoder, out):  # type: ignore[no-untyped-def]
+def learnt(
+    code, size, blocks, jitter, cameras, pictures, backdrop, looks, settings, grid, features, decoder, out, rooms
+):  # type: ignore[no-untyped-def]
     """Gradients of the blocks (B, 3) int32 of (picture, x, y), the mean over a block, added up; returns the sum of
     squared errors.
 
     jitter (B, BLOCK) float32 in [0, 1). out: gradients with an axis of lanes in front: of density, features, decoder
-    and looks, and which bricks they touch.
+    and looks, and which bricks they touch. rooms: of ``new_rooms``, kept from step to step: to get memory from the
+    system takes longer than a step.
     """
     lanes = out[0].shape[0]
     errors = np.zeros(lanes)
     for lane in prange(lanes):
-        rows = new_rows(BLOCK * MOST)
+        r = rooms
+        rows = (r[0][lane], r[1][lane], r[2][lane], r[3][lane], r[4][lane], r[5][lane], r[6][lane])
         room = (
             rows,
-            np.empty((BLOCK * MOST, CHANNELS), np.float32),
+            r[7][lane],
             np.empty(24, np.float32),
             np.empty((MOST_PIECES, 2, 3), np.float32),
             np.empty((INPUTS, BLOCK), np.float32),

@@ -14,7 +14,7 @@ from . import bricks as brick
 from .bricks import Bricks
 from .decode import SIZE
 from .descend import FIRST, SECOND, descended, smoothed
-from .learn import BLOCK, SETTINGS, SIDE, learnt
+from .learn import BLOCK, SETTINGS, SIDE, learnt, new_rooms
 from .space import Space
 
 FloatArray = NDArray[np.float32]
@@ -45,8 +45,8 @@ class Plan:
     rate_features: float = 0.05
     rate_decoder: float = 2e-3
     decay: float = 0.1
-    smooth_density: float = 3e-6
-    smooth_features: float = 3e-4
+    smooth_density: float = 1e-6
+    smooth_features: float = 1e-4
     pull: float = 0.01
     spread: float = 0.0
     solid: float = 0.0
@@ -75,6 +75,7 @@ class State:
     moments: Any = None
     gradients: Any = None
     touched: Any = None
+    rooms: Any = None
 
     @property
     def shift(self) -> float:
@@ -91,6 +92,7 @@ class State:
         n, c = self.bricks.features.shape
         self.moments = tuple(np.zeros(shape, np.float32) for shape in ((n,), (n,), (n, c), (n, c)))
         self.gradients = (np.zeros((self.lanes, n), np.float32), np.zeros((self.lanes, n, c), np.float32))
+        self.rooms = self.rooms or new_rooms(self.lanes)
         self.touched = np.zeros((self.lanes, self.bricks.count), np.uint8)
         self.since = 0
 
@@ -160,6 +162,7 @@ def one_step(state: State, rays: Rays, cameras: Any, progress: float, rng: np.ra
         b.features,
         state.decoder,
         (*state.gradients, of_decoder, of_looks, state.touched),
+        state.rooms,
     )
     state.number += 1
     state.since += 1

@@ -17,7 +17,7 @@ from .view import bricks_of, cameras_of, view
 FloatArray = NDArray[np.float32]
 
 #: Optical depth of one of the field's cells at which its surface lies.
-_LEVEL = 0.7
+_LEVEL = 0.25
 #: Parts smaller than this share of the largest are dust.
 _DUST = 0.02
 

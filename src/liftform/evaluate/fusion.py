@@ -19,7 +19,6 @@ from ..files import whole_file
 from ..reconstruct.fusion import FusionOptions, fusion, points
 from ..refine import surface
 from ..refine.paint import PaintOptions, paint
-from ..refine.reduce import ReduceOptions, reduce
 from ..refine.unwrap import UnwrapOptions, unwrap
 from ..render import Scene
 from ..runtime import Runtime
@@ -34,8 +33,8 @@ Floats = NDArray[np.float64]
 _POINTS = 20_000
 #: Share of the diagonal within which a place counts as reconstructed.
 NEAR = 0.005
-#: Faces of the meshes that are painted.
-_FACES = 20_000
+#: Width, in pixels, of the voxels of meshes that are painted: coarse enough that a texture has something to add.
+_CELL = 2.5
 #: ways of painting -> options.
 PAINTS: dict[str, PaintOptions | None] = {
     "vertex colours": None,
@@ -138,11 +137,11 @@ def _of_points(made: PointCloud, truth: Mesh, shown: Floats) -> tuple[Floats, Fl
 
 
 def _textures(name: str, mesh: Mesh, size: int, rng: np.random.Generator) -> list[Texture]:
-    """A surface joined from lightly spoilt depth, reduced, unwrapped, painted from unevenly lit photos."""
+    """A coarse surface joined from lightly spoilt depth, unwrapped, painted from unevenly lit photos."""
     exact, test = photographed(mesh, size), photographed(mesh, size, kept_back=True)
     capture = unevenly_lit(spoilt(exact, SPOILS[1], rng), rng)
-    made = fusion(FusionOptions(), Runtime())(capture)
-    opened = unwrap(UnwrapOptions(), Runtime())(reduce(ReduceOptions(faces=_FACES), Runtime())(made))
+    made = fusion(FusionOptions(cell=_CELL), Runtime())(capture)
+    opened = unwrap(UnwrapOptions(), Runtime())(made)
     rows = []
     for way, options in PAINTS.items():
         start = time.perf_counter()

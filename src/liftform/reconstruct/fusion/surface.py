@@ -20,10 +20,10 @@ from . import tsdf
 from .agreement import Agreed, Points, Tolerance, agreed, in_order, joined, partners
 from .blocks import zero_level
 from .coat import coat_of, painted, trimmed
-from .maps import Map, maps_of, median_footprint
+from .maps import Map, maps_of, usual_footprint
 from .poisson import smoothed, solved
 
-#: Surfaces seen by pixels this many times wider than the middle one are too far away to be joined with the others.
+#: Surfaces seen by pixels this many times wider than on the nearer ones are too far away to be joined with the others.
 _FAR = 6.0
 #: Distances are cut off so many cells from the surface, more where depths are noisy.
 _REACH, _REACH_MOST = 4.0, 12.0
@@ -70,7 +70,7 @@ def fusion(options: FusionOptions, runtime: Runtime) -> Callable[[Capture], Mesh
     """Reconstructor: photos with depth and cameras -> one open surface with vertex colours, ``seen``, ``confidence``.
 
     Depths that other views contradict are left out, what lies outside a mask is kept empty, surfaces whose pixels are
-    six times wider than the middle one (a far background) are left out, and so are small loose parts.
+    six times wider than on the nearer ones (a far background) are left out, and so are small loose parts.
     metadata["fusion"]: method, views, how many have to agree (least), width of a voxel (cell), blocks of 512 voxels,
     noise (spread of single depths, share), faces. Raises ReconstructionError when there is no depth or no surface.
     """
@@ -169,9 +169,9 @@ def believed(found: Found) -> list[Map]:
 def _surface(found: Found, options: FusionOptions, runtime: Runtime) -> tuple[Mesh, dict[str, float]]:
     """The zero level of the fused distances, untrimmed; cell size and number of blocks."""
     maps = believed(found)
-    middle = median_footprint(maps)
+    middle = usual_footprint(maps)
     step = options.cell * middle
-    depth = np.median(np.concatenate([one.z[np.isfinite(one.z)][::101] for one in maps]))
+    depth = middle * float(np.median([one.camera.fx for one in maps]))
     reach = float(np.clip(3 * found.noise * depth / step, _REACH, _REACH_MOST))
     farthest = [_FAR * middle * one.camera.fx for one in maps]
     both = zip(maps, farthest, strict=True)

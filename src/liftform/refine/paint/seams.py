@@ -21,7 +21,9 @@ from .views import View, sample
 Ints = NDArray[np.integer]
 
 #: How stiff offsets are along the surface beside the wish that both photos agree at a seam, and how much they want 0.
-_STIFF, _HOME = 0.4, 1e-3
+_STIFF, _HOME = 2.0, 0.02
+#: Differences of logarithms beyond this are of shape, not of light, and count ever less.
+_LIGHT = 0.25
 #: Largest offset, as a logarithm.
 _MOST = 0.7
 
@@ -158,12 +160,14 @@ def _solved(count: int, one: Ints, two: Ints, jump: FloatArray, along: tuple[Int
     from scipy.sparse.linalg import cg
 
     i, j = np.concatenate([one, along[0]]), np.concatenate([two, along[1]])
-    weight = np.concatenate([np.ones(len(one)), np.full(len(along[0]), _STIFF)])
+    believed = 1 / (1 + (np.abs(jump).max(1) / _LIGHT) ** 2)
+    weight = np.concatenate([believed, np.full(len(along[0]), _STIFF)])
     degree = np.bincount(i, weight, count) + np.bincount(j, weight, count) + _HOME
     off = coo_matrix((np.r_[weight, weight], (np.r_[i, j], np.r_[j, i])), (count, count))
     system = (diags(degree) - off).tocsr()
     out = np.zeros((count, 3), np.float32)
     for k in range(3):
-        wanted = np.bincount(one, jump[:, k], count) - np.bincount(two, jump[:, k], count)
+        wish = believed * jump[:, k]
+        wanted = np.bincount(one, wish, count) - np.bincount(two, wish, count)
         out[:, k] = cg(system, wanted, rtol=1e-4, maxiter=300, M=diags(1 / degree))[0]
     return out

@@ -32,6 +32,8 @@ from .warm import warm
 FAR_OFF = 12.0
 #: Ranges of depth in which things move farther than so many pixels, from one end to the other, are cut.
 REACH_PX = 180.0
+#: What the two best neighbours must see of a view, at least, for it to be learned.
+SHARED = 0.35
 
 
 @dataclass(frozen=True)
@@ -74,22 +76,50 @@ def batches(views: Views, options: StereoOptions, first_step: int) -> Iterator[B
             views.scan()
         sizes = np.random.default_rng(step).integers(3, size=2)  # of the step alone: ranks must not wait for each other
         rng = np.random.default_rng([step, rank()])
-        chosen = rng.integers(len(views.places), size=options.batch)
-        tuples = [arranged(views[i], options.neighbours[sizes[0]], rng) for i in chosen]
+        tuples = [_drawn(views, options.neighbours[sizes[0]], rng) for _ in range(options.batch)]
         yield collate(tuples, options.depths[sizes[1]], rng)
         step += 1
 
 
-def arranged(sample: dict[str, Any], neighbours: int, rng: np.random.Generator | None) -> dict[str, NDArray[Any]]:
+def _drawn(views: Views, neighbours: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """A random tuple, arranged; drawn anew while the neighbours see next to nothing of the view to be learned."""
+    for _ in range(8):
+        sample = views[int(rng.integers(len(views.places)))]
+        count = len(sample["rgb"])
+        first = int(rng.integers(count))
+        seen = np.array([shared(sample, first, k) if k != first else -1.0 for k in range(count)])
+        if np.sort(seen)[-2:].mean() > SHARED:
+            break
+    order = np.argsort(-seen + rng.uniform(-0.3, 0.3, count))  # mostly those that see much, sometimes another
+    order = order[order != first]
+    return arranged(sample, neighbours, rng, [first, *order])
+
+
+def shared(sample: dict[str, Any], first: int, other: int, every: int = 8) -> float:
+    """The share of what one view of a tuple shows that another shows too, by their depths."""
+    height, width = sample["depth"].shape[1:]
+    a, b = (Camera(width, height, *sample["lens"][k], sample["pose"][k]) for k in (first, other))
+    rows, columns = np.mgrid[every // 2 : height : every, every // 2 : width : every]
+    z = sample["depth"][first][rows, columns]
+    known = np.isfinite(z)
+    if not known.any():
+        return 0.0
+    at, there = b.project(a.unproject(np.stack([columns, rows], -1)[known] + 0.5, z[known]))
+    inside = ((at >= 0) & (at < [width, height])).all(-1) & (there > 0)
+    x, y = np.where(inside[:, None], at, 0).astype(int).T
+    return float((inside & (np.abs(sample["depth"][other][y, x] / np.where(inside, there, 1) - 1) < 0.03)).mean())
+
+
+def arranged(
+    sample: dict[str, Any], neighbours: int, rng: np.random.Generator | None, chosen: Sequence[int] = ()
+) -> dict[str, NDArray[Any]]:
     """One tuple with the view to be learned first: mirrored at random, its range of depth a little wider than it is.
 
-    Without ``rng`` the first view is learned, from the ones after it. Returns rgb (V, H, W, 3) uint8; depth (H, W), NaN
+    chosen: the views' order, by default their own. Returns rgb (V, H, W, 3) uint8; depth (H, W), NaN
     where unknown, empty (H, W) bool; turn (V - 1, 3, 3), shift (V - 1, 3), see ``stereo_warp``; ends (2,): inverse depth
     of the nearest and farthest place.
     """
-    count = len(sample["rgb"])
-    order = np.arange(count) if rng is None else rng.permutation(count)
-    order = order[: neighbours + 1]
+    order = list(chosen or range(len(sample["rgb"])))[: neighbours + 1]
     rgb, depth = sample["rgb"][order], sample["depth"][order[0]]
     height, width = depth.shape
     cameras = [Camera(width, height, *sample["lens"][k], sample["pose"][k]) for k in order]
@@ -206,8 +236,9 @@ def _mean(values: Tensor, known: Tensor) -> Tensor:
 def held_out(options: StereoOptions) -> list[Batch]:
     """Held-out tuples, two a batch, always the same."""
     views = Views(options.shards, held_out=True)
-    numbers = np.linspace(0, len(views.places) - 1, min(options.validation, len(views.places))).astype(int)
-    tuples = [arranged(views[number], 4, None) for number in numbers]
+    sound = [n for n in range(len(views.places)) if np.sort([shared(views[n], 0, k) for k in (1, 2, 3, 4)])[-2:].mean() > SHARED]
+    numbers = np.array(sound)[np.linspace(0, len(sound) - 1, min(options.validation, len(sound))).astype(int)]
+    tuples = [arranged(views[int(number)], 4, None) for number in numbers]
     return [collate(tuples[i : i + 2], 32, None) for i in range(0, len(tuples), 2)]
 
 

@@ -115,6 +115,8 @@ def thing_tuples(options: StereoDataOptions, rng: Rng) -> Iterator[Shots]:
         scene = scenes.scene(_rows(options.manifest), rng)
         for _ in range(2):
             cameras = scenes.cameras(scene, options.views, (options.height, options.width), rng)
+            if not cameras:
+                continue
             small = geometry(scene.world, cameras[0].resized(28, 24))[0]
             if (small.face >= 0).mean() > 0.25 and np.quantile(small.distance, 0.02) > 0.1:
                 yield cameras, [scenes.photograph(scene, camera, rng) for camera in cameras]

@@ -130,19 +130,24 @@ def _surroundings(soup: Soup, rng: Rng) -> None:
 
 
 def cameras(scene: Scene, count: int, size: tuple[int, int], rng: Rng) -> list[Camera]:
-    """``count`` cameras about one place of the scene that they all look at, near one another as the views of a set."""
+    """``count`` cameras about one place of the scene that all see it, near one another as the views of a set; none when
+    it cannot be seen from there."""
     target = scene.marks[rng.integers(len(scene.marks))].astype(np.float64)
     azimuth, height = rng.uniform(-np.pi, np.pi), float(np.clip(rng.normal(0.5, 0.35), 0.03, 1.4))
     distance, spread = rng.uniform(0.7, 2.4), np.radians(np.exp(rng.uniform(np.log(3), np.log(22))))
     focal = float(np.exp(rng.uniform(np.log(220), np.log(900))))
-    out = list[Camera]()
-    for k in range(count):
-        yaw = azimuth + (rng.normal(0, spread) if k else 0.0)
-        pitch = float(np.clip(height + (rng.normal(0, 0.6 * spread) if k else 0.0), 0.02, 1.5))
-        away = distance * (1 + rng.normal(0, 0.06))
+    out, missed = list[Camera](), 0
+    while len(out) < count and missed < 20 * count:
+        yaw = azimuth + rng.normal(0, spread)
+        pitch = float(np.clip(height + rng.normal(0, 0.6 * spread), 0.02, 1.5))
+        away = max(0.95**missed, 0.3) * distance * (1 + rng.normal(0, 0.06))  # nearer where walls are in the way
         position = target + away * np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+        way = (target - position).astype(np.float32)
+        if scene.world.tracer.blocked(position.astype(np.float32)[None], way[None], np.array([0.9], np.float32))[0]:
+            missed += 1
+            continue
         out.append(towards(position, target, focal * float(np.exp(rng.normal(0, 0.02))), size, rng))
-    return out
+    return out if len(out) == count else []
 
 
 def towards(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...assets import FloatArray, PointCloud, Splats
+from ...assets import FloatArray, PointCloud, RadianceField, Splats
 from ...camera import Camera
 from ...capture import Capture, Photo
 from .. import rays
@@ -169,6 +169,17 @@ def from_points(cloud: PointCloud, opacity: float = 0.9, flat: float = 0.2) -> S
         name=cloud.name,
         metadata={"from": "points"},
     )
+
+
+def from_field(field: RadianceField, count: int = 100_000) -> Splats:
+    """A radiance field as splats: discs where its own cameras see its surfaces; nothing is optimised. World frame.
+
+    Raises ReconstructionError where the field is empty.
+    """
+    from ..field.surface import points_of
+
+    made = from_points(points_of(field, count))
+    return made.with_(name=field.name, metadata={"from": "field"})
 
 
 def _from_z(directions: Floats) -> Floats:

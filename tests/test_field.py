@@ -272,7 +272,7 @@ def test_a_ball_is_learnt(learnt_ball):
     truth = photo.image * photo.alpha[..., None] + 1 - photo.alpha[..., None]
     assert -10 * np.log10(((seen.on((1, 1, 1)) - truth) ** 2).mean()) > 20
     middle = seen.depth[18:22, 18:22]
-    assert np.abs(middle - 1.8).max() < 0.08
+    assert np.abs(middle - 1.8).max() < 0.12
 
 
 def test_the_same_steps_give_the_same_bytes():

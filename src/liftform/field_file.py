@@ -79,7 +79,7 @@ def read(path: str | Path) -> RadianceField:
 
 def _field(facts: dict[str, Any], arrays: dict[str, Any]) -> RadianceField:
     single = {name: arrays[name].astype(np.float32) for name in ("density", "features")}
-    numbers = {name: float(facts[name]) for name in _NUMBERS}
+    numbers: dict[str, Any] = {name: float(facts[name]) for name in _NUMBERS}
     return RadianceField(
         **{**arrays, **single, "cells": arrays["cells"].view(np.uint64)},
         **numbers,

@@ -298,27 +298,27 @@ def hull(
         alpha, camera = alpha_of(photo), photo.camera
         if alpha is None or camera is None:
             continue
-        solid = _thinned(alpha > 0.02)
-        camera = camera.resized(solid.shape[1], solid.shape[0])
-        pixels, z = camera.project(centres)
+        solid, step = _thinned(alpha > 0.02)
+        pixels, z = camera.resized(alpha.shape[1], alpha.shape[0]).project(centres)
+        pixels /= step
         if not (z > 0).any():
             continue
-        spread = max(camera.fx, camera.fy) * reach / max(float(np.median(z[z > 0])), 1e-9)
+        spread = camera.fx * alpha.shape[1] / camera.width / step * reach / max(float(np.median(z[z > 0])), 1e-9)
         wide = _widened(solid, int(np.ceil(spread)) + 1)
         column, row = np.clip(pixels, -1, 1e6).astype(np.int64).T
-        there = (z > 0) & (pixels[:, 0] >= 0) & (pixels[:, 1] >= 0) & (column < camera.width) & (row < camera.height)
+        there = (z > 0) & (pixels[:, 0] >= 0) & (pixels[:, 1] >= 0) & (column < solid.shape[1]) & (row < solid.shape[0])
         seen += there
         against[there] += ~wide[row[there], column[there]]
     return ((seen >= max(1.0, len(capture.photos) / 3)) & (against <= slack * seen)).reshape(cells)
 
 
-def _thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask in larger pixels, about 200 along its longer side, each set where any of its own was."""
+def _thinned(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
+    """A mask in larger pixels, about 200 along its longer side, each set where any of its own was; and their side."""
     step = max(1, max(mask.shape) // 200)
     height, width = (-(-side // step) for side in mask.shape)
     padded = np.zeros((height * step, width * step), bool)
     padded[: mask.shape[0], : mask.shape[1]] = mask
-    return padded.reshape(height, step, width, step).any((1, 3))
+    return np.asarray(padded.reshape(height, step, width, step).any((1, 3))), step
 
 
 def _widened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

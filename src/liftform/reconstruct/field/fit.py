@@ -32,6 +32,8 @@ from .view import view
 _PREVIEW, _CHECKPOINT = 5.0, 20.0
 #: Background's grey that masked pictures are compared on -> its mean and its mean square.
 _GREY = {"auto": (0.5, 1 / 3), "random": (0.5, 1 / 3), "white": (1.0, 1.0), "black": (0.0, 0.0)}
+#: Steps of a stage at least where time is what ends it.
+_LEAST = 300
 #: Lattice cells along the longest side that a budget of minutes on two cores can fill well.
 _FINEST = ((0.3, 160), (0.75, 224), (1.5, 256), (4.0, 320), (1e9, 384))
 
@@ -62,7 +64,7 @@ def _threads(count: int) -> Iterator[None]:
     """As many threads as the runtime says, for numba; afterwards as before."""
     before = numba.get_num_threads()
     if count:
-        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(count, before))
     try:
         yield
     finally:
@@ -76,6 +78,7 @@ def _plan(options: FieldOptions, full: Rays, box: Extent) -> Plan:
     half, third = _GREY[options.background]
     plan = Plan(
         longest=options.resolution or min(longest, max(32, int(1.2 * full.widths.max()))),
+        least=0 if options.steps else _LEAST,
         smooth_density=1e-6 * options.smooth,
         smooth_features=1e-4 * options.smooth,
         spread=options.spread,

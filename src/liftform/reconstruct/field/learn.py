@@ -196,9 +196,9 @@ def _block(code, size, block, jitter, cameras, pictures, backdrop, looks, settin
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def learnt(
+def learnt(  # type: ignore[no-untyped-def]
     code, size, blocks, jitter, cameras, pictures, backdrop, looks, settings, grid, features, decoder, out, rooms
-):  # type: ignore[no-untyped-def]
+):
     """Gradients of the blocks (B, 3) int32 of (picture, x, y), the mean over a block, added up; returns the sum of
     squared errors.
 

@@ -30,14 +30,15 @@ class Plan:
     """How a field is learnt.
 
     longest: lattice cells along the longest side at the end. levels: shares of it, one for each stage; until: progress
-    in [0, 1] at which each stage ends; sizes: pictures of each stage, 0 for half their side, 1 for whole. blocks: of
-    8 x 8 pixels a step. Rates are Adam's, which fall by ``decay`` to the end. half, third: mean and mean square of the
-    background's grey. Others: see ``learn.learnt`` and ``descend.smoothed``.
+    in [0, 1] at which each stage ends, but not before ``least`` steps (a slow machine stays coarse); sizes: pictures of
+    each stage, 0 for half their side, 1 for whole. blocks: of 8 x 8 pixels a step. Rates are Adam's, which fall by
+    ``decay`` to the end. half, third: mean and mean square of the background's grey. Others: see ``learn.learnt`` and ``descend.smoothed``.
     """
 
     longest: int = 256
     levels: tuple[float, ...] = (0.25, 0.5, 0.71, 1.0)
     until: tuple[float, ...] = (0.15, 0.35, 0.6, 1.0)
+    least: int = 0
     sizes: tuple[int, ...] = (0, 0, 1, 1)
     blocks: int = 32
     step: float = 1.0
@@ -107,7 +108,7 @@ class State:
     def advance(self, progress: float) -> bool:
         """Go to the stage of this progress; whether the bricks changed."""
         plan, before = self.plan, self.stage
-        while self.stage + 1 < len(plan.levels) and progress > plan.until[self.stage]:
+        while self.stage + 1 < len(plan.levels) and progress > plan.until[self.stage] and self.since >= plan.least:
             self.stage += 1
             self._refine()
         return self.stage != before
@@ -168,7 +169,8 @@ def one_step(state: State, rays: Rays, cameras: Any, progress: float, rng: np.ra
     state.since += 1
     if plan.smooth_density or plan.smooth_features:
         pulls = (np.float32(plan.smooth_density), np.float32(plan.smooth_features))
-        smoothed(b.index, b.places, b.density, b.features, pulls, *state.gradients, state.touched)
+        of_density, of_features = state.gradients
+        smoothed(b.index, b.places, b.density, b.features, pulls, of_density, of_features, state.touched)
     fade = plan.decay**progress
     rates = (np.float32(plan.rate_density * fade), np.float32(plan.rate_features * fade))
     descended(b.density, b.features, state.moments, state.gradients, state.touched, rates, state.since)

@@ -80,7 +80,7 @@ def values_at(field: RadianceField, points: NDArray[np.floating]) -> tuple[Float
 def _lattice(space: Space, field: RadianceField, points: NDArray[np.float64]) -> FloatArray:
     """Points of the world in lattice cells; -1 for what the grid does not hold."""
     unit = space.unit_from_world(points)
-    held = np.isfinite(unit).all(1) & (unit >= 0).all(1) & (unit <= 1).all(1)
+    held = np.asarray(np.isfinite(unit).all(1) & (unit >= 0).all(1) & (unit <= 1).all(1))
     return np.where(held[:, None], np.nan_to_num(unit) * field.size, -1.0).astype(np.float32)
 
 

@@ -100,4 +100,7 @@ def background_of(field: RadianceField) -> tuple[float, float, float]:
 def cameras_of(field: RadianceField) -> list[Camera]:
     """The cameras of the pictures that the field was learnt from."""
     keys = ("width", "height", "fx", "fy", "cx", "cy")
-    return [Camera(*(row[k] for k in keys), np.array(row["world_from_camera"], float)) for row in field.cameras]
+    return [
+        Camera(**{k: row[k] for k in keys}, world_from_camera=np.array(row["world_from_camera"], np.float64))
+        for row in field.cameras
+    ]

@@ -1,4 +1,4 @@
-"""A photo set as a textured mesh: measured, not guessed; the report says by what method, why, and how much was confirmed."""
+"""A photo set as a textured mesh: measured, not guessed; the report says by what method, why, and what is sure."""
 
 from pathlib import Path
 

@@ -19,6 +19,8 @@ from .sheet import Sheet
 #: Largest file (bytes) and most pixels of a picture that is worked on; larger ones are made smaller.
 _MOST_BYTES, _MOST_PIXELS = 300_000_000, 24_000_000
 _SMALLEST = 64
+#: Median lightness of a sheet of coloured lines on dark ground.
+_DARK = 0.2
 
 
 def sheets(source: str | Path, pages: Sequence[int] | None = None) -> list[Sheet]:
@@ -79,6 +81,8 @@ def _grey(image: NDArray[Any]) -> NDArray[np.float32]:
     if channels.shape[2] >= 3:
         grey: NDArray[Any] = channels[..., 0] * np.float32(0.3) + channels[..., 1] * np.float32(0.59)
         grey = (grey + channels[..., 2] * np.float32(0.11)) / np.float32(scale)
+        if float(np.median(grey)) < _DARK:  # coloured lines on black: as light as their lightest channel
+            grey = channels[..., :3].max(2).astype(np.float32) / np.float32(scale)
     else:
         grey = channels[..., 0].astype(np.float32) / np.float32(scale)
     if channels.shape[2] in (2, 4):

@@ -87,12 +87,20 @@ def _scored(found: Plan, sheet: Sheet, matrix: NDArray[np.float64], true: Row) -
         return float(x / w), float(y / w)
 
     measures = compare(storey, true, laid)
-    unit = found.scale.metres_per_unit
-    true_unit = shrink / math.sqrt(abs(float(np.linalg.det(matrix[:2, :2]))))
-    measures["scale_error"] = None if unit is None else abs(unit / true_unit - 1)
+    measures["scale_error"] = None if found.scale.metres_per_unit is None else _scale_error(laid, true["bounds"], whole)
     measures["origin"] = found.scale.origin
     measures["auto_accept"] = found.auto_accept
     return measures
+
+
+def _scale_error(
+    laid: Callable[[Sequence[float]], tuple[float, float]], bounds: Sequence[float], whole: NDArray[np.float64]
+) -> float:
+    """How far a metre of the prediction is from a true metre in the middle of the plan, relatively."""
+    x, y, w = np.linalg.inv(whole) @ ((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2, 1.0)
+    middle = (x / w, y / w)
+    (ax, ay), (bx, by), (cx, cy) = (laid((middle[0] + dx, middle[1] + dy)) for dx, dy in ((0, 0), (1, 0), (0, 1)))
+    return abs(math.sqrt(abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))) - 1)
 
 
 def compare(storey: Any, true: Row, laid: Callable[[Sequence[float]], tuple[float, float]]) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class _Plain(nn.Module):
 
     def forward(self, drawing: Tensor) -> tuple[Tensor, Tensor]:
         answer = self.net(drawing)
-        return answer[:, :-1].softmax(1), PX_PER_M * torch.exp2(answer[:, -1:])
+        return answer[:, :-1].softmax(1), PX_PER_M * (math.log(2) * answer[:, -1:]).exp()
 
 
 def export_plan(checkpoint: Path, out: Path = WEIGHTS / "plan.onnx") -> float:

@@ -13,7 +13,6 @@ walls and openings. Nothing here knows about files, training or the rest of the 
 
 from __future__ import annotations
 
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from shapely.geometry import Polygon, box
@@ -217,7 +218,7 @@ def tiled(canvas: Canvas, room: Space, pen: float, rng: Rng) -> None:
         canvas.image.paste(_picture(darker), mask=canvas.mask(room.shape))
 
 
-def _picture(values: np.ndarray) -> object:
+def _picture(values: np.ndarray) -> Any:
     from PIL import Image
 
     return Image.fromarray(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -165,7 +166,7 @@ def invented(rng: Rng) -> Layout:
     ring = LineString(whole.exterior)
     outer = [ring.buffer(thick_out / 2, join_style="mitre", cap_style="square")]
     outer += [LineString(hole).buffer(thick_out / 2, join_style="mitre") for hole in whole.interiors]
-    inner, doors, joined = _inner(cells, thick_in, thick_out, rng)
+    inner, doors, _joined = _inner(cells, thick_in, thick_out, rng)
     solid = unary_union([*outer, *inner])
     solid = unary_union([p for p in _polygons(solid) if p.area > 0.05])
     free = _polygons(Polygon(whole.exterior).difference(solid))
@@ -298,7 +299,7 @@ def _outside(
     found: list[Hole] = []
     points = np.array(whole.exterior.coords)
     entrances = int(rng.integers(1, 3))
-    sides = [LineString([a, b]) for a, b in zip(points[:-1], points[1:], strict=True)]
+    sides = [LineString([a, b]) for a, b in itertools.pairwise(points)]
     for k in rng.permutation(len(sides)):
         line = sides[int(k)]
         place = thick / 2 + rng.uniform(0.2, 1.0)
@@ -351,7 +352,7 @@ def _balcony(whole: Polygon, thick: float, rng: Rng) -> tuple[tuple[Polygon, ...
     """A balcony with railings before one side, sometimes."""
     if rng.random() > 0.4:
         return (), ()
-    x0, y0, x1, y1 = whole.bounds
+    x0, y0, x1, _y1 = whole.bounds
     a = rng.uniform(x0, x0 + 0.5 * (x1 - x0))
     b = a + rng.uniform(0.25, 0.5) * (x1 - x0)
     deep, rail = rng.uniform(0.9, 2.2), float(rng.choice([0.04, 0.05, 0.08, 0.1]))

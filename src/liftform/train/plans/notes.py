@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -94,7 +95,7 @@ def _chain(
     for place in places:
         canvas.line([at(place, start), at(place, level + math.copysign(0.15, level - start))], pen)
         _mark(canvas, at(place, level), mark, pen)
-    for a, b in zip(places[:-1], places[1:], strict=True):
+    for a, b in itertools.pairwise(places):
         if b - a > 2.5 * letter:
             canvas.text(_said(b - a, unit), at((a + b) / 2, level + (-0.75 if upright else 0.75) * letter),
                         letter, font, upright)  # fmt: skip

@@ -14,7 +14,7 @@ from shapely.ops import unary_union
 from ...drawing.sheet import Sheet
 from ...errors import NothingFoundError
 from ...floorplan import Plan, Scale, ScaleVote, Storey
-from . import assemble, openings, rooms, scale, trace
+from . import assemble, openings, pictures, rooms, scale
 from . import walls as wall_finder
 from .ink import FloatArray, Ink, gather, joined
 from .openings import Gap
@@ -22,6 +22,8 @@ from .rooms import Name, Space
 
 #: Radius (m) of the commonest door leaf, and its spread: the last resort of the scale.
 _DOOR_RADIUS = 0.8
+#: Mean share of walls below which a picture without a closed room is no plan.
+_SEEN_WELL = 0.85
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Reading:
     gaps: tuple[Gap, ...]
     spaces: tuple[Space, ...]
     wall_style: str
+    notes: tuple[str, ...] = ()
 
 
 def read(sheet: Sheet, metres_per_unit: float | None = None) -> Reading:
@@ -42,8 +45,8 @@ def read(sheet: Sheet, metres_per_unit: float | None = None) -> Reading:
     Raises NothingFoundError where no walls are drawn.
     """
     if sheet.image is not None and not sheet.strokes:
-        sheet = trace.traced(sheet)
-    segments = _all_segments(sheet)
+        return _read_picture(sheet, metres_per_unit)
+    segments = pictures.segments_of(sheet.strokes)
     votes = scale.printed(sheet) + scale.bars(sheet, segments)
     votes += scale.dimensions(sheet, segments)[0]
     decided = scale.decide(votes, sheet, metres_per_unit)
@@ -58,9 +61,63 @@ def read(sheet: Sheet, metres_per_unit: float | None = None) -> Reading:
     storey = assemble.storey(found.walls, found.gaps, found.rails, found.solid, found.spaces, "Floor")
     rows = ((1 / unit, 0.0, 0.0), (0.0, 1 / unit, 0.0), (0.0, 0.0, 1.0))
     storey = replace(storey, page=sheet.page - 1, sheet_from_m=rows)
-    if decided.metres_per_unit is None:
-        decided = replace(decided, metres_per_unit=None)
     return Reading(storey, decided, found.solid, tuple(found.gaps), tuple(found.spaces), found.walls.style)
+
+
+def _read_picture(sheet: Sheet, metres_per_unit: float | None) -> Reading:
+    """The plan on a picture. ``metres_per_unit``: of a pixel as loaded."""
+    found = pictures.picture(sheet)
+    segments = pictures.segments_of(found.sheet.strokes)
+    grown = pictures.growth(found)
+    given = None if metres_per_unit is None else metres_per_unit * grown
+    votes = scale.printed(found.sheet) + scale.bars(found.sheet, segments)
+    votes += scale.dimensions(found.sheet, segments)[0]
+    decided = scale.decide(votes, found.sheet, given)
+    structure = _seen_structure(found, decided.metres_per_unit)
+    if decided.metres_per_unit is None or decided.confidence < 0.6:
+        unit = decided.metres_per_unit or pictures.guess(found)
+        votes += [vote for vote in _late_votes(structure, unit) if vote.kind != "door"] + [pictures.vote(found)]
+        decided = scale.decide(votes, found.sheet, given)
+        if decided.metres_per_unit is not None and abs(math.log(decided.metres_per_unit / unit)) > 1e-4:
+            structure = _seen_structure(found, decided.metres_per_unit)
+    unit = decided.metres_per_unit or pictures.guess(found)
+    storey = assemble.storey(
+        structure.walls, structure.gaps, structure.rails, structure.solid, structure.spaces, "Floor"
+    )
+    storey = replace(storey, page=sheet.page - 1, sheet_from_m=pictures.sheet_from_m(found, sheet, unit))
+    decided = replace(
+        decided,
+        metres_per_unit=None if decided.metres_per_unit is None else decided.metres_per_unit / grown,
+        votes=tuple(replace(vote, metres_per_unit=vote.metres_per_unit / grown) for vote in decided.votes),
+    )
+    return Reading(
+        storey, decided, structure.solid, tuple(structure.gaps), tuple(structure.spaces), "seen", found.notes
+    )
+
+
+def _seen_structure(found: pictures.Picture, unit: float | None) -> _Structure:
+    """Walls, openings, railings and rooms of a picture, in metres."""
+    parts = pictures.built(found, unit)
+    if parts.solid.is_empty or parts.solid.area < 0.5:
+        raise NothingFoundError(
+            f"{found.sheet.source}: no walls are seen in this picture", "give a sharper picture, cut to the plan"
+        )
+    none = np.zeros(0, bool)
+    walls = wall_finder.Walls(parts.cut, "seen", parts.shell.sure, none, none)
+    named = rooms.names(found.sheet.texts, unit or pictures.guess(found))
+    gaps = list(parts.shell.gaps)
+    solid = _shut(walls.cut, gaps)
+    rails = list(parts.rails)
+    idle = rooms.idle_gaps(unary_union([solid, *rails]), gaps, named)
+    if idle:
+        gaps = [gap for gap in gaps if gap not in idle]
+        solid = _shut(walls.cut, gaps)
+    spaces = rooms.find(unary_union([solid, *[rail.buffer(0.03, join_style="mitre") for rail in rails]]), named)
+    if not spaces and walls.sure < _SEEN_WELL:
+        raise NothingFoundError(
+            f"{found.sheet.source}: no walls that close a room are seen", "give a picture of a floor plan, cut to the plan"
+        )
+    return _Structure(walls, gaps, rails, solid, spaces, named)
 
 
 def plan(sheets: Sequence[Sheet], metres_per_unit: float | None = None) -> Plan:
@@ -105,7 +162,7 @@ def _structure(sheet: Sheet, unit: float) -> _Structure:
         raise NothingFoundError(
             f"{sheet.source}: page {sheet.page} shows no walls", "choose the page of a floor plan, or draw walls closed"
         )
-    gaps = openings.find(ink, walls, 0.0 if sheet.image is None else unit)
+    gaps = openings.find(ink, walls)
     named = rooms.names(sheet.texts, unit)
     solid = _shut(walls.cut, gaps)
     rails = rooms.railings(ink, walls, gaps, solid)
@@ -120,11 +177,6 @@ def _structure(sheet: Sheet, unit: float) -> _Structure:
 def _shut(cut: BaseGeometry, gaps: list[Gap]) -> BaseGeometry:
     """Walls with their openings filled."""
     return assemble.unfilled(unary_union([cut, *[gap.area.buffer(2e-3, join_style="mitre") for gap in gaps]]))
-
-
-def _all_segments(sheet: Sheet) -> FloatArray:
-    parts = [np.stack([ring[:-1], ring[1:]], 1) for stroke in sheet.strokes for ring in stroke.rings]
-    return np.concatenate(parts) if parts else np.zeros((0, 2, 2))
 
 
 def _provisional(sheet: Sheet) -> float:
@@ -162,7 +214,9 @@ def _late_votes(found: _Structure, unit: float) -> list[ScaleVote]:
 
 def checks_of(reading: Reading) -> list[str]:
     """What a person should look at: one line each; none makes the sheet acceptable as it is."""
-    checks = list(reading.scale.conflicts)
+    checks = list(reading.scale.conflicts) + list(reading.notes)
+    if reading.wall_style == "seen":
+        checks.append("read from a picture: compare the overlay, walls and openings may be missing")
     if reading.scale.confidence < 0.8 and not checks:
         checks.append(f"the scale comes from {reading.scale.origin} only: measure one wall")
     for opening in reading.storey.openings:

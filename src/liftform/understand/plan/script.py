@@ -100,8 +100,7 @@ def _rows(boxes: list[Box]) -> list[list[int]]:
 
 def words(flat: NDArray[np.float32], boxes: list[Box]) -> list[Text]:
     """What stands in the boxes, read by rapidocr where it is installed (extra "ocr"); [] without it."""
-    engine = _engine()
-    if engine is None or not boxes:
+    if not can_read() or not boxes:
         return []
     boxes = sorted(boxes, key=lambda b: -(b[2] - b[0]) * (b[3] - b[1]))[:_MOST_WORDS]
     crops, upright = [], []
@@ -110,15 +109,28 @@ def words(flat: NDArray[np.float32], boxes: list[Box]) -> list[Text]:
         crop = flat[max(0, y0 - pad) : y1 + pad, max(0, x0 - pad) : x1 + pad]
         stands = (y1 - y0) > 1.25 * (x1 - x0) and y1 - y0 > 18
         upright.append(stands)
-        crops.append(_scaled(np.rot90(crop, -1) if stands else crop))
+        crops.append(np.rot90(crop, -1) if stands else crop)
     found = []
-    for box, stands, (text, sure) in zip(boxes, upright, engine(crops), strict=True):
+    for box, stands, (text, sure) in zip(boxes, upright, read(crops), strict=True):
         if text.strip() and sure > _LEAST_SURE:
             width, height = box[2] - box[0], box[3] - box[1]
             extent = (float(height), float(width)) if stands else (float(width), float(height))
             centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
             found.append(Text(text.strip(), centre, extent, math.pi / 2 if stands else 0.0, extent[1], "", float(sure)))
     return found
+
+
+def can_read() -> bool:
+    """Whether rapidocr is installed."""
+    return _engine() is not None
+
+
+def read(crops: list[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    """(text, how sure) of crops (H, W) of lightness; nothing of any without rapidocr."""
+    engine = _engine()
+    if engine is None or not crops:
+        return [("", 0.0) for _ in crops]
+    return [(str(text), float(sure)) for text, sure in engine([_scaled(crop) for crop in crops])]
 
 
 def _scaled(crop: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -21,58 +21,58 @@ _INK, _TINT = 0.55, 0.82
 _MOST_INK = 0.45
 #: Widest pen in pixels that is a line and not a fill, in widths of the commonest pen.
 _PENS = 3.0
+#: Share of what is not paper that is neither paper nor ink where lines are faint; window, weight of its threshold.
+_FAINT, _WINDOW, _SAUVOLA = 0.55, 25, 0.22
 
 
 @dataclass(frozen=True)
-class Paper:
-    """A sheet's lightness with the paper at 1: flat (H, W) float32; the ink in it, and ink or grey fill."""
+class Traced:
+    """What is drawn on a flat picture, in its pixels, y down: strokes, and the boxes of what may be words."""
 
-    flat: FloatImage
-    ink: Mask
-    tinted: Mask
+    strokes: tuple[Stroke, ...]
+    boxes: tuple[script.Box, ...]
 
 
-def traced(sheet: Sheet) -> Sheet:
-    """The sheet with strokes, fills and texts found in its picture, in pixels with y up."""
-    assert sheet.image is not None
-    paper = cleaned(sheet.image)
-    if paper.ink.mean() > _MOST_INK or not paper.ink.any():
-        return replace(sheet, strokes=(), texts=())
-    pen = pen_width(paper.ink)
-    thick = thick_ink(paper.tinted, pen)
-    thin = paper.ink & ~ndimage.binary_dilation(thick, iterations=max(1, round(pen / 2)))
+def traced(flat: FloatImage) -> Traced:
+    """Strokes and boxes of words of a flat sheet (H, W), paper at 1; none where it is mostly dark."""
+    ink = inked(flat)
+    if ink.mean() > _MOST_INK or not ink.any():
+        return Traced((), ())
+    pen = pen_width(ink)
+    thick = thick_ink(flat < _TINT, pen)
+    thin = ink & ~ndimage.binary_dilation(thick, iterations=max(1, round(pen / 2)))
     glyphs, thin = script.separated(thin, pen)
-    words = script.words(paper.flat, glyphs)
-    strokes = outline.fills(paper.flat, thick, pen) + skeleton.strokes(paper.flat, thin)
-    rows = sheet.image.shape[0]
-    flipped = tuple(_flipped(stroke, rows) for stroke in strokes)
-    texts = tuple(_text_flipped(text, rows) for text in words)
-    return replace(sheet, strokes=flipped, texts=texts)
+    return Traced((*outline.fills(flat, thick, pen), *skeleton.strokes(flat, thin)), tuple(glyphs))
 
 
-def _flipped(stroke: Stroke, rows: int) -> Stroke:
-    return replace(stroke, rings=tuple(ring * (1, -1) + (0, rows) for ring in stroke.rings))
+def lifted(sheet: Sheet, flat: FloatImage, found: Traced, texts: tuple[Text, ...]) -> Sheet:
+    """A sheet whose picture is the flat one, with what was traced on it, y up."""
+    rows = flat.shape[0]
+    strokes = tuple(replace(s, rings=tuple(ring * (1, -1) + (0, rows) for ring in s.rings)) for s in found.strokes)
+    flipped = tuple(replace(text, centre=(text.centre[0], rows - text.centre[1])) for text in texts)
+    same = sheet.image is not None and sheet.image.shape == flat.shape
+    return replace(
+        sheet,
+        image=flat,
+        size=(float(flat.shape[1]), float(rows)),
+        strokes=strokes,
+        texts=flipped,
+        mm_per_unit=sheet.mm_per_unit if same else None,
+    )
 
 
-def _text_flipped(text: Text, rows: int) -> Text:
-    return replace(text, centre=(text.centre[0], rows - text.centre[1]))
+def inked(flat: FloatImage) -> Mask:
+    """Where ink is: darker than half the paper; on faint sheets (photographs, copies), darker than what lies around.
 
-
-def cleaned(image: FloatImage) -> Paper:
-    """Dark sheets inverted, the paper's shading divided out, ink and fills told from paper."""
-    image = 1 - image if float(np.median(image)) < 0.45 else image
-    step = 16
-    rows, columns = (side // step * step for side in image.shape)
-    blocks = image[:rows, :columns].reshape(rows // step, step, columns // step, step)
-    light = np.percentile(blocks, 90, axis=(1, 3)) if rows * columns < 4e6 else blocks.max((1, 3))
-    # paper is the lightest thing within a few hundred pixels, so that large fills do not count as shading
-    reach = max(3, round(0.12 * max(light.shape)) | 1)
-    paper = ndimage.gaussian_filter(ndimage.maximum_filter(light, reach), reach / 4)
-    zoomed = ndimage.zoom(paper, step, order=1, grid_mode=True, mode="nearest")
-    whole = np.ones(image.shape, np.float32)
-    whole[:rows, :columns] = zoomed[:rows, :columns]
-    flat = np.clip(image / np.maximum(whole, 0.2), 0, 1).astype(np.float32)
-    return Paper(flat, flat < _INK, flat < _TINT)
+    The local threshold is that of Sauvola & Pietikäinen, "Adaptive document image binarization", 2000.
+    """
+    some, strong = float((flat < 0.85).mean()), float((flat < 0.5).mean())
+    ink = flat < _INK
+    if some < 1e-4 or strong > (1 - _FAINT) * some:
+        return np.asarray(ink)
+    mean = ndimage.uniform_filter(flat, _WINDOW)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(flat * flat, _WINDOW) - mean * mean, 0))
+    return np.asarray(ink | (flat < mean * (1 + _SAUVOLA * (spread / 0.5 - 1))))
 
 
 def pen_width(ink: Mask) -> float:

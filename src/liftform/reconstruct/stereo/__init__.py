@@ -96,7 +96,7 @@ def _threads(count: int) -> Iterator[None]:
     before = numba.get_num_threads()
     try:
         if count:
-            numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+            numba.set_num_threads(min(count, before))
         yield
     finally:
         numba.set_num_threads(before)

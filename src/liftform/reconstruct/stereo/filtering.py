@@ -29,8 +29,6 @@ _SPECK = 12
 #: Half of the window in which normals are fitted.
 _WINDOW = 2
 
-_FAST: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "cache": True}
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -78,7 +76,7 @@ def _geometry(sheet: Sheet, others: Sequence[Sheet]) -> tuple[Any, ...]:
     return planes, start, size, there, back
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _sent(way: Any, x: Any, y: Any, w: Any) -> Any:
     """Where (x, y) with inverse depth w lies in the other view, and its inverse depth there; that is 0 behind it."""
     c = way[6] * x + way[7] * y + way[8] + w * way[11]
@@ -89,7 +87,7 @@ def _sent(way: Any, x: Any, y: Any, w: Any) -> Any:
     return px, py, w / c
 
 
-@njit(parallel=True, **_FAST)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def _agreement(planes: Any, cost: Any, geometry: Any, need: int, inverse: Any, spread: Any, views: Any) -> None:
     """Fill inverse, spread and views; 0 where fewer than ``need`` others agree."""
     others, start, size, there, back = geometry
@@ -137,7 +135,7 @@ def _agreement(planes: Any, cost: Any, geometry: Any, need: int, inverse: Any, s
             views[y, x] = count + 1
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _without_specks(inverse: Any, views: Any, joined: Any, least: int) -> None:
     """Drop joined pixels that are fewer than ``least``, in place."""
     height, width = inverse.shape
@@ -166,7 +164,7 @@ def _without_specks(inverse: Any, views: Any, joined: Any, least: int) -> None:
                 views[stack[k] // width, stack[k] % width] = 0
 
 
-@njit(parallel=True, **_FAST)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def _normals(inverse: Any, planes: Any, lens: Any, normals: Any) -> None:
     """Unit normals (H, W, 3) of least-squares planes through the inverse depths that lie near a pixel's own plane."""
     fx, fy, cx, cy = lens

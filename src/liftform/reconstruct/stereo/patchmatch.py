@@ -38,8 +38,6 @@ _PRIOR_PX = np.float32(PRIOR_PX)
 _SLANT = np.float32(2.0)
 _GRAZING = np.float32(0.12)
 
-_FAST: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "cache": True}
-
 
 def _arms() -> tuple[Any, Any]:
     """Where neighbours of the other colour are sought: 4 near V shapes and 4 far strips: dx, dy (8, 11), 0 is none."""
@@ -60,7 +58,7 @@ _OX = np.array([(k % SIDE - SIDE // 2) * STRIDE for k in range(SAMPLES)], np.flo
 _OY = np.array([(k // SIDE - SIDE // 2) * STRIDE for k in range(SAMPLES)], np.float32)
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always", fastmath=True, error_model="numpy", cache=True)
 def _draw(seed: Any, index: Any, number: Any) -> Any:
     """A number in [0, 1) that follows from its three arguments (splitmix64)."""
     z = (
@@ -74,7 +72,7 @@ def _draw(seed: Any, index: Any, number: Any) -> Any:
     return np.float32(z >> np.uint64(40)) * np.float32(1.0 / 16777216.0)
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _patch(grey: Any, mask: Any, x: int, y: int, ref: Any, weight: Any) -> Any:
     """Fill the patch's greys and weights (sum 1); its weighted mean and variance."""
     height, width = grey.shape
@@ -98,7 +96,7 @@ def _patch(grey: Any, mask: Any, x: int, y: int, ref: Any, weight: Any) -> Any:
     return mean, max(square / total - mean * mean, np.float32(0))
 
 
-@njit(inline="always", **_FAST)
+@njit(inline="always", fastmath=True, error_model="numpy", cache=True)
 def _seen(pair: Any, x: Any, y: Any, w: Any) -> Any:
     """Where (x, y) with inverse depth w lies in the other view: homogeneous."""
     a = pair[0] * x + pair[1] * y + pair[2] + w * pair[9]
@@ -107,7 +105,7 @@ def _seen(pair: Any, x: Any, y: Any, w: Any) -> Any:
     return a, b, c
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _correlation(
     pixels: Any, start: Any, width: Any, at: Any, slope: Any, ref: Any, weight: Any, mean: Any, var: Any
 ) -> Any:
@@ -133,7 +131,7 @@ def _correlation(
     return np.float32(1) - (both - mean * s) / np.sqrt((var + _PLAIN) * (spread + _PLAIN))
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _view_cost(
     others: Any, j: int, x: Any, y: Any, plane: Any, ref: Any, weight: Any, mean: Any, var: Any, words: Any
 ) -> Any:
@@ -162,7 +160,7 @@ def _view_cost(
     return cost
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _words_apart(features: Any, start: Any, size: Any, px: Any, py: Any, width: Any, height: Any, words: Any) -> Any:
     """1 - <f, f'>: the descriptor ``words`` and that at (px, py) of a picture (width, height)."""
     fx = (px + _HALF) * np.float32(size[0]) / np.float32(width) - _HALF
@@ -180,7 +178,7 @@ def _words_apart(features: Any, start: Any, size: Any, px: Any, py: Any, width: 
     return np.float32(1) - total
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _missed(others: Any, j: int, x: Any, y: Any, w: Any) -> Any:
     """By how many pixels a point misses when it is sent to view j and back by that view's own depth, at most 3."""
     _, _, planes, start, size, pairs, back, _, _, _, _ = others
@@ -204,7 +202,7 @@ def _missed(others: Any, j: int, x: Any, y: Any, w: Any) -> Any:
     return min(np.sqrt(dx * dx + dy * dy), _MISSED)
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _step(pairs: Any, j: int, x: Any, y: Any, w: Any) -> Any:
     """Change of inverse depth that moves a point by one pixel in view j."""
     a, b, c = _seen(pairs[j], x, y, w)
@@ -214,7 +212,7 @@ def _step(pairs: Any, j: int, x: Any, y: Any, w: Any) -> Any:
     return np.float32(1) / max(np.sqrt(dx * dx + dy * dy), np.float32(1e-12))
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _weigh(costs: Any, count: int, views: int, step: int, favour: Any, out: Any) -> None:
     """Weights of views (sum 1) from the costs (count, views) of all that is at hand (ACMH, equations 4 to 8)."""
     good_below = np.float32(0.8) * np.exp(np.float32(-step * step) / np.float32(90))
@@ -236,7 +234,7 @@ def _weigh(costs: Any, count: int, views: int, step: int, favour: Any, out: Any)
         out[j] /= total
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _best_two(costs: Any, count: int, views: int, out: Any) -> Any:
     """Where no view sees well: the two that see the least badly, by weight 1; the sum of weights."""
     chosen = np.float32(0)
@@ -255,7 +253,7 @@ def _best_two(costs: Any, count: int, views: int, out: Any) -> Any:
     return chosen
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _allowed(plane: Any, x: Any, y: Any, lens: Any, bounds: Any) -> Any:
     """Whether a plane lies within the depths sought and is not seen edge on."""
     w, wx, wy = plane
@@ -268,7 +266,7 @@ def _allowed(plane: Any, x: Any, y: Any, lens: Any, bounds: Any) -> Any:
     return w > _GRAZING * np.sqrt((nx * nx + ny * ny + nz * nz) * (rx * rx + ry * ry + np.float32(1)))
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _tilted(w: Any, nx: Any, ny: Any, x: Any, y: Any, lens: Any) -> Any:
     """The plane at inverse depth w whose normal is (nx, ny, 1) times something, camera frame."""
     fx, fy, cx, cy = lens
@@ -277,7 +275,7 @@ def _tilted(w: Any, nx: Any, ny: Any, x: Any, y: Any, lens: Any) -> Any:
     return w, w * nx / (fx * along), w * ny / (fy * along)
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _slant(plane: Any, x: Any, y: Any, lens: Any) -> Any:
     """(nx, ny) of a plane's normal scaled to (nx, ny, 1)."""
     w, wx, wy = plane
@@ -287,7 +285,7 @@ def _slant(plane: Any, x: Any, y: Any, lens: Any) -> Any:
     return wx * fx / nz, wy * fy / nz
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _total(others: Any, costs: Any, views: Any, x: Any, y: Any, w: Any, geometric: bool) -> Any:
     """Weighted mean of a plane's costs (V,), with the geometric errors."""
     total = np.float32(0)
@@ -300,7 +298,7 @@ def _total(others: Any, costs: Any, views: Any, x: Any, y: Any, w: Any, geometri
     return total
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _off_prior(prior: Any, w: Any, pixel: Any) -> Any:
     """What a hypothesis costs more because it lies off a sure proposal (its plane, most cost); pixel: inverse depth a
     pixel."""
@@ -309,7 +307,7 @@ def _off_prior(prior: Any, w: Any, pixel: Any) -> Any:
     return prior[3] * min(abs(w - prior[0]) / (_PRIOR_PX * pixel), np.float32(1))
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _described(features: Any, x: int, y: int, width: int, height: int, words: Any) -> None:
     """The bilinear descriptor of a pixel of the view itself, from its map (h, w, C)."""
     h, w = features.shape[:2]
@@ -325,7 +323,7 @@ def _described(features: Any, x: int, y: int, width: int, height: int, words: An
         words[k] = np.float32(up * (1 - fy) + low * fy)
 
 
-@njit(parallel=True, **_FAST)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def start(planes: Any, cost: Any, view: Any, others: Any, guesses: Any, seed: int, sweeps: int) -> None:
     """First planes of a view, into ``planes`` (H, W, 3) and ``cost`` (H, W).
 
@@ -368,7 +366,7 @@ def start(planes: Any, cost: Any, view: Any, others: Any, guesses: Any, seed: in
             cost[y, x] = min(best, _BLIND)
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _random(k: int, of: int, x: Any, y: Any, lens: Any, bounds: Any, seed: int, index: int) -> Any:
     """The k-th of ``of`` random planes: inverse depths spread evenly, every second one slanted."""
     w = bounds[0] + (bounds[1] - bounds[0]) * (np.float32(k) + _draw(seed, index, 3 * k)) / np.float32(of)
@@ -378,7 +376,7 @@ def _random(k: int, of: int, x: Any, y: Any, lens: Any, bounds: Any, seed: int, 
     return _tilted(w, nx, ny, x, y, lens)
 
 
-@njit(parallel=True, **_FAST)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def sweep(
     planes: Any, cost: Any, view: Any, others: Any, hints: Any, colour: int, step: int, draws: Any, seed: int
 ) -> None:
@@ -439,7 +437,7 @@ def sweep(
             planes[y, x, 0], planes[y, x, 1], planes[y, x, 2], cost[y, x] = plane[0], plane[1], plane[2], least
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _pixel(others: Any, chosen: Any, x: Any, y: Any, w: Any) -> Any:
     """Inverse depth that moves a point by a pixel where it moves most, of the views that count."""
     pixel = np.float32(0)
@@ -451,7 +449,7 @@ def _pixel(others: Any, chosen: Any, x: Any, y: Any, w: Any) -> Any:
     return pixel
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _gather(planes: Any, cost: Any, mask: Any, hints: Any, x: int, y: int, lens: Any, bounds: Any, tried: Any) -> int:
     """Planes to try at a pixel: its own, the best of every arm, the hints; how many."""
     height, width = cost.shape
@@ -485,7 +483,7 @@ def _gather(planes: Any, cost: Any, mask: Any, hints: Any, x: int, y: int, lens:
     return count
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _redrawn(plane: Any, k: int, x: Any, y: Any, lens: Any, bounds: Any, seed: int, index: int, number: int) -> Any:
     """A new inverse depth (k even), or a new slant (k odd)."""
     nx, ny = _slant(plane, x, y, lens)
@@ -498,7 +496,7 @@ def _redrawn(plane: Any, k: int, x: Any, y: Any, lens: Any, bounds: Any, seed: i
     return _tilted(w, nx, ny, x, y, lens)
 
 
-@njit(**_FAST)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _changed(plane: Any, far: Any, turn: Any, x: Any, y: Any, lens: Any, seed: int, index: int, number: int) -> Any:
     """The plane a little nearer or farther, and a little turned."""
     nx, ny = _slant(plane, x, y, lens)
@@ -509,7 +507,7 @@ def _changed(plane: Any, far: Any, turn: Any, x: Any, y: Any, lens: Any, seed: i
     return _tilted(w, nx, ny, x, y, lens)
 
 
-@njit(parallel=True, **_FAST)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def polish(planes: Any, view: Any, others: Any, refined: Any, cost: Any, reach: Any) -> None:
     """The last fraction of a pixel: a parabola through the photometric costs at ``reach`` pixels of disparity to either
     side, into refined (H, W) inverse depths; cost (H, W): the photometric cost there."""

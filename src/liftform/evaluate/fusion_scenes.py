@@ -170,7 +170,8 @@ def _cube(cells: int) -> tuple[Floats, NDArray[np.int32]]:
     at = np.arange((cells + 1) ** 2).reshape(cells + 1, cells + 1)
     a, b, c, d = at[:-1, :-1].ravel(), at[1:, :-1].ravel(), at[1:, 1:].ravel(), at[:-1, 1:].ravel()
     quads = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    points, faces = [], []
+    points: list[Floats] = []
+    faces: list[NDArray[np.int64]] = []
     for axis in range(3):
         for sign in (1, -1):
             side = np.empty((at.size, 3))

@@ -25,7 +25,7 @@ _MOST = 12
 _SPARSE = 12
 #: Cosine of the largest angle between normals that agree.
 _ALIKE = 0.5
-_LINEAR = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
+_LINEAR = srgb_to_linear(np.divide(np.arange(256), 255, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,9 @@ class _Sums:
     @classmethod
     def of(cls, one: Map) -> _Sums:
         shape = one.z.shape
-        counts = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-        return cls(*counts, *(np.zeros(shape, np.float32) for _ in range(2)), np.zeros((*shape, 3), np.float32))
+        linear = np.zeros((*shape, 3), np.float32)
+        z, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        return cls(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), z, weight, linear)
 
 
 def _compared(one: Map, other: Map, tolerance: Tolerance, step: int) -> _Sums:

@@ -17,7 +17,7 @@ from ...topology import components
 from .agreement import in_order, sampled
 from .maps import Map
 
-_LINEAR = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
+_LINEAR = srgb_to_linear(np.divide(np.arange(256), 255, dtype=np.float32))
 #: Vertices that one thread works on at a time.
 _LOT = 1 << 15
 
@@ -54,7 +54,7 @@ def coat_of(
             )
 
         in_order(lot, range(0, count, _LOT), threads)
-    return Coat(linear / np.maximum(weight, 1e-12)[:, None], *counts)
+    return Coat((linear / np.maximum(weight, 1e-12)[:, None]).astype(np.float32), *counts)
 
 
 @numba.njit(cache=True, nogil=True)

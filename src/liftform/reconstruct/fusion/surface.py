@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +78,9 @@ def fusion(options: FusionOptions, runtime: Runtime) -> Callable[[Capture], Mesh
     def run(capture: Capture) -> Mesh:
         settled = replace(options, method=method_for(capture, options))
         found = prepared(maps_of(capture), settled, runtime)
-        mesh, facts = _surface(found, settled, runtime)
-        mesh = finished(mesh, found, facts["cell"], settled, runtime)
-        facts = {"method": settled.method, "views": len(found.maps), "least": found.least, **facts}
+        mesh, voxels = _surface(found, settled, runtime)
+        mesh = finished(mesh, found, voxels["cell"], settled, runtime)
+        facts: dict[str, Any] = {"method": settled.method, "views": len(found.maps), "least": found.least, **voxels}
         facts |= {"noise": round(found.noise, 6), "faces": len(mesh.faces)}
         return mesh.with_(metadata={"fusion": facts}).validate()
 

@@ -81,7 +81,8 @@ def _painted(mesh: Mesh, photos: Sequence[Photo], options: PaintOptions, runtime
     edges = edges_of(corner)
     offset, seams = np.zeros((len(shares.vertex), 3), np.float32), (0.0, 0.0)
     if options.level and options.mode == "best" and len(shares.vertex):
-        offset, *seams = levelled(shares, edges, positions, normals, views, light.gains, scene, lift)
+        offset, before, after = levelled(shares, edges, positions, normals, views, light.gains, scene, lift)
+        seams = (before, after)
     runtime.progress("paint", 0.5)
     size = options.size or _fine(mesh, found)
     with_normals = mesh if mesh.normals is not None else mesh.with_(normals=normals[vertex])

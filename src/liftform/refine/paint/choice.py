@@ -26,6 +26,10 @@ _KEPT = 8
 #: Where a face is looked at: its middle and near its corners.
 _SPOTS = np.array([[1, 1, 1], [8, 1, 1], [1, 8, 1], [1, 1, 8]], np.float32)
 _SPOTS /= _SPOTS.sum(1, keepdims=True)
+#: Linear colours are at least this where logarithms of them are compared.
+_BLACK = 0.003
+#: Exposures are found from about so many faces, in so many rounds.
+_ENOUGH, _TURNS = 20_000, 40
 #: A colour is an outlier beyond so many spreads of its photo, and never below this difference of logarithms.
 _SPREADS, _DIFFERENT = 4.0, 0.4
 #: Cost of a colour outlier where no better photo shows the face, and of a photo half as near.
@@ -65,7 +69,7 @@ def _neighbours(faces: Ints) -> Ints:
 @dataclass(frozen=True)
 class Candidates:
     """Photos of every face, best first: view (F, K) int16, -1 where there are fewer; quality (F, K): pixels of the
-    photo on the face; shade (F, K, 3): mean colour as a logarithm (see ``blend.encode``)."""
+    photo on the face; shade (F, K, 3): logarithm of the mean linear colour."""
 
     view: NDArray[np.int16]
     quality: FloatArray
@@ -115,7 +119,8 @@ def _faces_in(faces: Faces, scene: Scene, view: View, lift: float) -> tuple[Ints
     good = (worst > 0) & (trust > 0.5)
     density = view.camera.fx * view.camera.fy / np.maximum(depth, 1e-9) ** 2
     pixels = faces.area[shown] * density * worst * trust
-    return shown[good], pixels[good], blend.encode(colors[good]).astype(np.float32)
+    shade = np.log(np.maximum(colors[good], _BLACK))
+    return shown[good], pixels[good].astype(np.float32), shade.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -127,31 +132,48 @@ class Light:
     outlier: Bools
 
 
-def evened(found: Candidates, count: int, rounds: int = 12) -> Light:
-    """Gains of all photos and the outliers, by medians in turn over faces and photos."""
-    gains = np.zeros((count, 3), np.float32)
+def evened(found: Candidates, count: int) -> Light:
+    """Gains of all photos, by medians in turn over faces and photos, and the outliers."""
     several = np.flatnonzero(found.there.sum(1) > 1)
     view, shade, there = found.view[several], found.shade[several], found.there[several]
-    middle = np.zeros((len(several), 3), np.float32)
-    for _ in range(rounds):
-        moved = np.where(there[..., None], shade + gains[view], np.nan)
-        if len(several):
-            middle = np.nanmedian(moved, axis=1)
-        for number in range(count):
-            mine = view == number
-            if mine.sum() >= 8:
-                rest = middle[np.nonzero(mine)[0]] - shade[mine]
-                gains[number] = 0.5 * gains[number] + 0.5 * np.median(rest, axis=0)
-        gains -= np.median(gains, axis=0)
-    away = np.abs(shade + gains[view] - middle[:, None]).max(2)
+    step = max(1, len(several) // _ENOUGH)
+    gains = _gains(view[::step], shade[::step], there[::step], count)
     outlier = np.zeros(found.view.shape, bool)
-    crowd = there.sum(1) > 2
+    if not len(several):
+        return Light(gains, outlier)
+    moved = shade + gains[view]
+    middle = _middle(moved, there)
+    away = np.abs(blend.encode(np.exp(moved)) - blend.encode(np.exp(middle))[:, None]).max(2)
+    crowd = there & (there.sum(1) > 2)[:, None]
     for number in range(count):
-        mine = (view == number) & crowd[:, None]
+        mine = (view == number) & crowd
         if mine.any():
             limit = max(_DIFFERENT, _SPREADS * 1.5 * float(np.median(away[mine])))
             outlier[several] |= mine & (away > limit)
-    return Light(np.clip(gains, -1.1, 1.1), outlier)
+    return Light(gains, outlier)
+
+
+def _gains(view: NDArray[np.int16], shade: FloatArray, there: Bools, count: int) -> FloatArray:
+    """Gains (count, 3) that bring the colours of every face together, their median 0."""
+    gains = np.zeros((count, 3), np.float32)
+    if not len(view):
+        return gains
+    places = [np.nonzero(view == number) for number in range(count)]
+    for _ in range(_TURNS):
+        middle = _middle(shade + gains[view], there)
+        for number, place in enumerate(places):
+            if len(place[0]) >= 8:
+                gains[number] = np.median(middle[place[0]] - shade[place], axis=0)
+        gains -= np.median(gains, axis=0)
+    return np.clip(gains, -1.5, 1.5)
+
+
+def _middle(values: FloatArray, there: Bools) -> FloatArray:
+    """Median (F, 3) of those values (F, K, 3) that are there."""
+    ordered = np.sort(np.where(there[..., None], values, np.float32(np.inf)), axis=1)
+    number, rows = there.sum(1), np.arange(len(values))
+    low, high = (number - 1) // 2, number // 2
+    return np.asarray((ordered[rows, low] + ordered[rows, high]) / 2, np.float32)
 
 
 def chosen(found: Candidates, outlier: Bools, faces: Faces, smooth: float) -> NDArray[np.int16]:

@@ -128,7 +128,7 @@ def _shades(
             continue
         place, _, cosine = view.shows(scene, positions[at], normals[at], lift)
         found = sample(view.soft, place)
-        shade[rows] = blend.encode(found[:, :3]) + gains[number]
+        shade[rows] = blend.encode(found[:, :3] * np.exp(gains[number]))
         known[rows] = (cosine > 0) & (found[:, 3] > 0.5)
     return shade, known
 

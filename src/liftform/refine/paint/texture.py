@@ -54,9 +54,10 @@ def mixed(
     color, total = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
     for number, view in enumerate(views):
         share = shares.dense(number, shares.share)
-        moved = shares.dense(number, offset) + gains[number]
-        part = np.flatnonzero((share[canvas.corner] > 0).any(1)[canvas.texels.face])
-        _add(canvas, view, part, share, moved, color, total, runtime)
+        moved = shares.dense(number, offset)
+        touched = np.asarray((share[canvas.corner] > 0).any(1))
+        part = np.flatnonzero(touched[canvas.texels.face])
+        _add(canvas, view, part, share, moved, np.exp(gains[number]), color, total, runtime)
         runtime.progress("paint", 0.5 + 0.3 * (number + 1) / len(views))
     weak = np.flatnonzero(total < _FULL)
     if len(weak):
@@ -64,12 +65,13 @@ def mixed(
         need = np.maximum(1 - total[weak] / _FULL, 0) * _FULL
         color[weak] += spare * (need * np.minimum(rest, 1))[:, None]
         total[weak] += need * np.minimum(rest, 1)
-    return color / np.maximum(total, 1e-9)[:, None], np.minimum(total / _FULL, 1)
+    color /= np.maximum(total, 1e-9)[:, None]
+    return color, np.minimum(total / np.float32(_FULL), np.float32(1))
 
 
 def _add(
-    canvas: Canvas, view: View, chosen: Ints, share: FloatArray, moved: FloatArray, color: FloatArray,
-    total: FloatArray, runtime: Runtime,
+    canvas: Canvas, view: View, chosen: Ints, share: FloatArray, moved: FloatArray, gain: FloatArray,
+    color: FloatArray, total: FloatArray, runtime: Runtime,
 ) -> None:  # fmt: skip
     """Add one photo's part to the chosen texels."""
 
@@ -81,7 +83,7 @@ def _add(
         found = sample(view.picture, place)
         weight *= found[:, 3] * np.clip(4 * cosine, 0, 1)
         some = np.flatnonzero(weight > 1e-4)
-        linear = blend.applied(found[some, :3], canvas.at_texels(at[some], moved))
+        linear = blend.applied(found[some, :3] * gain, canvas.at_texels(at[some], moved))
         color[at[some]] += weight[some, None] * linear
         total[at[some]] += weight[some]
 
@@ -95,19 +97,21 @@ def _by_all(
     color, total = np.zeros((len(chosen), 3), np.float32), np.zeros(len(chosen), np.float32)
     best = np.zeros(len(chosen), np.float32)
 
-    def look(part: slice, view: View, gain: FloatArray) -> None:
-        points, normals = canvas.texels.surface(chosen[part])
-        place, z, cosine = view.shows(canvas.scene, points, normals, canvas.lift)
-        found = sample(view.picture, place)
-        seen = found[:, 3] * np.clip(4 * cosine, 0, 1)
-        weight = seen * (cosine * view.camera.fx / np.maximum(z, 1e-9)) ** 4
-        color[part] += weight[:, None] * blend.applied(found[:, :3], gain)
-        total[part] += weight
-        np.maximum(best[part], seen, out=best[part])
-
     for number, view in enumerate(views):
-        in_threads(lambda part, n=number, v=view: look(part, v, gains[n]), _lots(len(chosen)), runtime)
-    return color / np.maximum(total, 1e-30)[:, None], best
+
+        def look(part: slice, view: View = view, number: int = number) -> None:
+            points, normals = canvas.texels.surface(chosen[part])
+            place, z, cosine = view.shows(canvas.scene, points, normals, canvas.lift)
+            found = sample(view.picture, place)
+            seen = found[:, 3] * np.clip(4 * cosine, 0, 1)
+            weight = seen * (cosine * view.camera.fx / np.maximum(z, 1e-9)) ** 4
+            color[part] += weight[:, None] * found[:, :3] * np.exp(gains[number])
+            total[part] += weight
+            np.maximum(best[part], seen, out=best[part])
+
+        in_threads(look, _lots(len(chosen)), runtime)
+    color /= np.maximum(total, 1e-30)[:, None]
+    return color, best
 
 
 def _lots(count: int, size: int = 1 << 16) -> list[slice]:

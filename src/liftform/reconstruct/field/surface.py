@@ -25,9 +25,10 @@ _DUST = 0.02
 def mesh_of(field: RadianceField, resolution: int = 192) -> Mesh:
     """The surface within the field's box, ``resolution`` cells along the longest side, coloured at its vertices.
 
-    Small loose parts are left out. World frame, faces outward. Raises ReconstructionError where nothing is dense.
+    Small loose parts are left out, and hollows without a way in are filled. World frame, faces
+    outward. Raises ReconstructionError where nothing is dense.
     """
-    from scipy.ndimage import label
+    from scipy.ndimage import binary_fill_holes, label
     from skimage.measure import marching_cubes
 
     cell = float((field.high - field.low).max()) / resolution
@@ -41,6 +42,7 @@ def mesh_of(field: RadianceField, resolution: int = 192) -> Mesh:
         raise ReconstructionError("the field is nowhere dense: it has no surface", "let it learn longer: --minutes")
     small = np.concatenate([[False], sizes < _DUST * sizes.max()])
     volume[small[parts]] = level - 10
+    volume[binary_fill_holes(volume > level) & (volume <= level)] = level + 10  # no ray came there
     for axis in range(3):  # closed at the box
         ends = np.moveaxis(volume, axis, 0)
         ends[0] = ends[-1] = np.minimum(level - 10, volume.min())

@@ -45,7 +45,7 @@ def kept(folder: str, stage: str, capture: Capture, said: Mapping[str, Any], fin
 
 def packed(capture: Capture) -> bytes:
     """Cameras, lenses, exposures, depths, points and decisions of a capture, without its pictures (.npz)."""
-    arrays: Arrays = {}
+    arrays: dict[str, Any] = {}
     rows = []
     for i, photo in enumerate(capture.photos):
         row: dict[str, Any] = {"exposure": photo.exposure, "posed": photo.posed}
@@ -89,9 +89,11 @@ def _photo(photo: Photo, row: Mapping[str, Any], i: int, arrays: Arrays) -> Phot
     if "camera" in row:
         camera = Camera(**row["camera"], world_from_camera=arrays[f"pose_{i}"])
     if "depth" in row:
-        maps = {name: arrays.get(f"{name}_{i}") for name in ("normals", "sky", "spread")}
+        maps: dict[str, Any] = {name: arrays.get(f"{name}_{i}") for name in ("normals", "sky", "spread")}
         depth = Depth(arrays[f"z_{i}"], **row["depth"], **maps)
-    found = None if lens is None else Lens(**{k: tuple(v) if isinstance(v, list) else v for k, v in lens.items()})
+    found = None
+    if lens is not None:
+        found = Lens(**{**lens, "distortion": tuple(lens["distortion"])})
     return replace(photo, lens=found, camera=camera, depth=depth, exposure=row["exposure"], posed=bool(row["posed"]))
 
 
@@ -100,9 +102,9 @@ def _key(capture: Capture, said: Mapping[str, Any]) -> str:
     found = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for photo in capture.photos:
         found.update(f"{photo.source} {photo.size} {photo.lens}".encode())
-        found.update(np.ascontiguousarray(photo.image))
+        found.update(photo.image.tobytes())
         if photo.mask is not None:
-            found.update(np.ascontiguousarray(photo.mask.alpha))
+            found.update(photo.mask.alpha.tobytes())
         if photo.camera is not None:
-            found.update(np.ascontiguousarray(photo.camera.world_from_camera))
+            found.update(photo.camera.world_from_camera.tobytes())
     return found.hexdigest()[:16]

@@ -45,7 +45,7 @@ def tidy(options: TidyOptions, runtime: Runtime) -> Callable[[Mesh], Mesh]:
 
 def without_floaters(mesh: Mesh, share: float) -> tuple[Mesh, dict[str, float]]:
     """The mesh without parts below ``share`` of the largest part's area, and without faces that have none."""
-    good = np.isfinite(mesh.vertices).all(1)
+    good: NDArray[np.bool_] = np.asarray(np.isfinite(mesh.vertices).all(1))
     vertices = np.where(good[:, None], mesh.vertices, np.float32(0))
     areas = np.linalg.norm(surface.cross_products(vertices, mesh.faces), axis=1) / 2
     sound = good[mesh.faces].all(1) & (areas > 0)

@@ -262,7 +262,7 @@ def ring_of_views(count=14, side=40, masked=True):
 
 @pytest.fixture(scope="module")
 def learnt_ball():
-    return field(FieldOptions(steps=110, resolution=48), Runtime(seed=3))(ring_of_views())
+    return field(FieldOptions(steps=160, resolution=48), Runtime(seed=3))(ring_of_views())
 
 
 def test_a_ball_is_learnt(learnt_ball):
@@ -293,7 +293,7 @@ def test_a_field_as_file_mesh_and_points(learnt_ball, tmp_path):
     middles = mesh.vertices[mesh.faces].mean(1)
     assert ((normals * middles).sum(1) > 0).mean() > 0.85  # less what no ray has reached
     cloud = points_of(back, 2000)
-    assert np.median(np.abs(np.linalg.norm(cloud.points, axis=1) - 0.4)) < 0.025
+    assert np.median(np.abs(np.linalg.norm(cloud.points, axis=1) - 0.4)) < 0.03
     path.write_bytes(path.read_bytes()[:-999])
     with pytest.raises(UnreadableError, match="damaged"):
         field_file.read(path)

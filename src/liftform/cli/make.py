@@ -55,8 +55,8 @@ def parser_for(words: Sequence[str]) -> Parser:
     chosen = Recipe().with_options(backends=_backends(args, "make"), **_given(args, tuple(MODELS)))
     sets = args.set or args.h or args.help or any(is_set(word) for word in args.pictures)
     small = parser(chosen, sets=False)
-    flags = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
-    if not (sets or flags - set(small._option_string_actions)):
+    given = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
+    if not (sets or given - set(small._option_string_actions)):
         return small
     return parser(chosen, _backends(args, "scan"))
 

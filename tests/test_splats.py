@@ -140,16 +140,18 @@ def test_threads_do_not_change_pictures_nor_gradients():
 # --- where more are wanted --------------------------------------------------------------------------------------------
 
 
-def test_a_gaussian_cut_in_two_paints_about_the_same():
+def test_a_gaussian_cut_in_two_paints_about_the_same_across_its_length():
     table = random_table(1, 0)
-    table[:, LOGIT] = 1.0
+    table[0, MEAN:TURN] = [0, 0, 0, np.log(0.4), np.log(0.1), np.log(0.1)]
+    table[0, TURN:LOGIT] = [1, 0, 0, 0]
+    table[0, LOGIT] = np.log(0.3 / 0.7)
     first, second = density._halves(table)
-    camera, black = Camera.orbit(48, 0.5, 0.2, 0.3, 2.5), np.zeros(3)
+    camera, black = Camera.orbit(48, 0.5, 0.0, 0.3, 4.0), np.zeros(3)
     whole = 1 - painted(table, camera, black, 0.01).clear
     halves = 1 - painted(np.concatenate([first, second]), camera, black, 0.01).clear
-    assert whole.max() > 0.5
-    assert np.abs(halves - whole).max() < 0.12
-    assert halves.sum() == pytest.approx(whole.sum(), rel=0.15)
+    assert whole.max() == pytest.approx(0.3, abs=0.01)
+    assert np.abs(halves - whole).max() < 0.06
+    assert halves.sum() == pytest.approx(0.9 * whole.sum(), rel=0.1)
 
 
 def test_faint_gaussians_go_where_the_error_is():

@@ -293,7 +293,8 @@ def test_a_field_as_file_mesh_and_points(learnt_ball, tmp_path):
     middles = mesh.vertices[mesh.faces].mean(1)
     assert ((normals * middles).sum(1) > 0).mean() > 0.85  # less what no ray has reached
     cloud = points_of(back, 2000)
-    assert np.median(np.abs(np.linalg.norm(cloud.points, axis=1) - 0.4)) < 0.03
+    away = np.abs(np.linalg.norm(cloud.points, axis=1) - 0.4)
+    assert np.median(away) < 0.05  # a lattice cell is 0.03
     path.write_bytes(path.read_bytes()[:-999])
     with pytest.raises(UnreadableError, match="damaged"):
         field_file.read(path)

@@ -20,6 +20,8 @@ THINNEST, THICKEST, _FAT_SHARE = 0.035, 0.62, 0.45
 #: Share of a pen's line that must bound walls before the pen is believed to draw walls.
 _PURE = 0.55
 _LIGHTEST_FILL = 0.9
+#: So many parallels of one pen are hatching.
+_MANY = 2500
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def _from_pens(ink: Ink, hatch: NDArray[np.bool_], frame: NDArray[np.bool_]) -> 
 
 def _outlined(ink: Ink, chosen: NDArray[np.bool_]) -> _Guess | None:
     """Thin faces that a set of lines encloses."""
+    chosen = chosen & ~_flood(ink, chosen)
     if chosen.sum() < 4 or chosen.sum() > 60_000 or ink.curved[chosen].mean() > 0.85:
         return None
     faces = polygonized(ink.segments[chosen])
@@ -159,6 +162,17 @@ def _outlined(ink: Ink, chosen: NDArray[np.bool_]) -> _Guess | None:
     bounding = unary_union([face.boundary for face in kept])
     length = sum(_run(face) for face in kept)
     return _Guess(kept, length, min(1.0, bounding.length / max(drawn, 1e-9)), "outlined", chosen)
+
+
+def _flood(ink: Ink, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Lines that are most of a pen's, very many, and all of one direction: they fill areas and bound none."""
+    steps = ink.segments[:, 1] - ink.segments[:, 0]
+    bins = np.round(np.degrees(np.arctan2(steps[:, 1], steps[:, 0])) / 2).astype(int) % 90
+    counts = np.bincount(bins[chosen], minlength=90)
+    most = int(counts.argmax())
+    if counts[most] < max(_MANY, 0.6 * chosen.sum()):
+        return np.zeros(len(steps), bool)
+    return np.asarray(chosen & (bins == most))
 
 
 def _without_shafts(faces: list[Polygon]) -> list[Polygon]:

@@ -183,10 +183,11 @@ def _beside(source: Path) -> Path:
 
 def _stem(source: Path) -> str:
     """What an asset is called after its source."""
-    if source.exists() or not glob.has_magic(str(source)):
+    if not glob.has_magic(str(source)) or source.exists():
+        if not source.is_dir():
+            return source.stem
         folder = source.resolve()
-        folder = folder.parent if folder.name == "images" else folder
-        return (folder.name if source.is_dir() else source.stem) or "set"
+        return (folder.parent if folder.name == "images" else folder).name or "set"
     while glob.has_magic(str(source)):
         source = source.parent
     return source.resolve().name or "set"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic import ball, traced
@@ -181,17 +183,17 @@ def test_sweeping_gives_distances():
 
 @pytest.fixture(scope="module")
 def sphere():
-    return learned(ring_of(), ImplicitOptions(cells=48, steps=150), Runtime())
+    return learned(ring_of(12, 96), ImplicitOptions(cells=40, steps=200), Runtime())
 
 
 def test_a_sphere_comes_back(sphere):
     mesh = sphere.mesh.validate()
     away = np.linalg.norm(mesh.vertices - CENTRE, axis=1)
     assert abs(away.mean() / RADIUS - 1) < 0.01
-    assert np.abs(away / RADIUS - 1).mean() < 0.01
+    assert np.abs(away / RADIUS - 1).mean() < 0.02  # roughness: a third of a cell
     assert np.abs(mesh.colors - painted(mesh.vertices)).mean() < 0.06
     assert mesh.seen.mean() > 0.95
-    assert sphere.problem.silhouettes.outside(mesh.vertices).max() < 0.2 * mesh.bounds.ptp() / 48
+    assert sphere.problem.silhouettes.outside(mesh.vertices).max() < 0.2 * np.ptp(mesh.bounds) / 40
 
 
 def test_the_same_seed_gives_the_same_bytes_and_a_checkpoint_goes_on(tmp_path):
@@ -232,12 +234,12 @@ def test_silhouettes_know_inside_from_outside():
 
 def test_a_plain_backdrop_is_a_mask():
     capture = ring_of(3, 64, (0.0, 0.0, 0.0))
-    bare = Capture(tuple(p.__class__(image=p.image, camera=p.camera) for p in capture.photos))
+    bare = Capture(tuple(replace(p, alpha=None, mask=None) for p in capture.photos))
     found = before_plain(bare)
     for photo, truth in zip(found.photos, capture.photos, strict=True):
         assert ((photo.mask.alpha > 0.5) != (truth.alpha > 0.5)).mean() < 0.03
     noise = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
-    assert before_plain(Capture(tuple(p.__class__(image=noise) for p in capture.photos))) is None
+    assert before_plain(Capture(tuple(replace(p, image=noise, alpha=None, mask=None) for p in capture.photos))) is None
 
 
 def test_what_cannot_be_done_says_so():
@@ -245,9 +247,9 @@ def test_what_cannot_be_done_says_so():
     run = implicit(ImplicitOptions(cells=32, steps=30), Runtime())
     with pytest.raises(ReconstructionError, match="two pictures or more"):
         run(Capture(capture.photos[:1]))
-    away = [p.__class__(image=p.image, mask=p.mask, camera=p.camera) for p in capture.photos]
-    shift = np.eye(4)
-    shift[:3, 3] = (5.0, 0.0, 0.0)
-    away[1] = away[1].__class__(image=away[1].image, mask=away[1].mask, camera=away[1].camera.moved(shift))
+    photo = capture.photos[0]
+    corners = [np.zeros((32, 32), np.float32) for _ in range(2)]
+    corners[0][:4, :4] = corners[1][-4:, -4:] = 1
+    apart = tuple(replace(photo, alpha=None, mask=replace(photo.mask, alpha=alpha)) for alpha in corners)
     with pytest.raises(ReconstructionError, match="no place in common"):
-        run(Capture(tuple(away)))
+        run(Capture(apart))

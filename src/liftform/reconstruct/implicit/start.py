@@ -15,6 +15,8 @@ from .sweep import crossed_by, outside_by
 FloatArray = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
+#: Pixels within which the edge of a mask is known: the most cautious of many edges would cut the surface.
+_SURE = 0.5
 #: Share of the pictures that must see a place where masks say what is object.
 _FEWEST = 0.45
 #: Cells along each side of the box in which the visual hull is looked for.
@@ -50,7 +52,7 @@ class Silhouettes:
             turns.append(k @ camera.camera_from_world[:3])
             focal.append(np.sqrt(camera.fx * camera.fy))
             sizes.append((alpha.shape[1], alpha.shape[0]))
-            maps.append(_signed(alpha).ravel())
+            maps.append(_signed(alpha).ravel() - np.float32(_SURE))
         starts = np.cumsum([0, *(len(m) for m in maps)])[:-1].astype(np.int64)
         fewest = min(len(maps), max(2, int(np.ceil(_FEWEST * len(maps)))))
         return cls(np.array(turns), np.array(focal), starts, np.array(sizes), np.concatenate(maps), forgiven, fewest)

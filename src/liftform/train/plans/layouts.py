@@ -166,7 +166,7 @@ def invented(rng: Rng) -> Layout:
     ring = LineString(whole.exterior)
     outer = [ring.buffer(thick_out / 2, join_style="mitre", cap_style="square")]
     outer += [LineString(hole).buffer(thick_out / 2, join_style="mitre") for hole in whole.interiors]
-    inner, doors, _joined = _inner(cells, thick_in, thick_out, rng)
+    inner, doors = _inner(cells, thick_in, thick_out, rng)
     solid = unary_union([*outer, *inner])
     solid = unary_union([p for p in _polygons(solid) if p.area > 0.05])
     free = _polygons(Polygon(whole.exterior).difference(solid))
@@ -174,9 +174,8 @@ def invented(rng: Rng) -> Layout:
     holes = [*doors, *_outside(whole, cells, thick_out, solid, doors, rng)]
     holes = [h for h in _apart(holes) if h.area.difference(solid).area < 0.02 * h.area.area]
     rails, extra = _balcony(whole, thick_out, rng)
-    clear = [h for h in holes if not any(h.area.distance(p) < 0.02 for p in ())]
     parts = tuple(_polygons(unary_union(outer))) + tuple(p for wall in inner for p in _polygons(wall))
-    return Layout("invented", solid, parts, tuple(clear), rails, rooms + extra)
+    return Layout("invented", solid, parts, tuple(holes), rails, rooms + extra)
 
 
 def _polygons(shape: BaseGeometry) -> list[Polygon]:
@@ -223,10 +222,8 @@ def _trimmed(cells: list[Polygon], wide: float, deep: float, rng: Rng) -> list[P
     return [p for cell in cells for p in _polygons(cell.intersection(frame))]
 
 
-def _inner(
-    cells: Sequence[Polygon], thick: float, thick_out: float, rng: Rng
-) -> tuple[list[BaseGeometry], list[Hole], list[tuple[int, int]]]:
-    """Walls between cells, the doors that join all cells, and which cells are joined."""
+def _inner(cells: Sequence[Polygon], thick: float, thick_out: float, rng: Rng) -> tuple[list[BaseGeometry], list[Hole]]:
+    """Walls between cells, and the doors that join all cells."""
     walls: list[BaseGeometry] = []
     links: list[tuple[float, int, int, LineString]] = []
     open_plan = rng.random() < 0.35
@@ -235,7 +232,6 @@ def _inner(
         if not drop:
             walls.append(line.buffer(thick / 2, cap_style="square", join_style="mitre"))
             links.append((rng.random(), i, j, line))
-    joined: list[tuple[int, int]] = []
     doors: list[Hole] = []
     group = list(range(len(cells)))
     for _, i, j, line in sorted(links, key=lambda link: link[0]):
@@ -246,10 +242,9 @@ def _inner(
         if hole is None:
             continue
         doors.append(hole)
-        joined.append((i, j))
         old, new = group[j], group[i]
         group = [new if g == old else g for g in group]
-    return walls, doors, joined
+    return walls, doors
 
 
 def _shared(cells: Sequence[Polygon]) -> Iterator[tuple[int, int, LineString]]:

@@ -169,7 +169,8 @@ def _nearest(profile: FloatArray, offsets: FloatArray, half: float, line: float)
     starts, stops = np.flatnonzero(~inked[:-1] & inked[1:]), np.flatnonzero(inked[:-1] & ~inked[1:])
     best: tuple[float, float] | None = None
     for start, stop in zip(starts, stops, strict=True):
-        low, high = _crossing(profile, offsets, half, start - 1), _crossing(profile, offsets, half, stop - 1)
+        low = _crossing(profile, offsets, half, int(start) - 1)
+        high = _crossing(profile, offsets, half, int(stop) - 1)
         open_end = stop == len(profile)
         if high - low <= line and not open_end:
             share = profile[start:stop]

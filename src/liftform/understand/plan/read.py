@@ -115,7 +115,7 @@ def _seen_structure(found: pictures.Picture, unit: float | None) -> _Structure:
     spaces = rooms.find(unary_union([solid, *[rail.buffer(0.03, join_style="mitre") for rail in rails]]), named)
     if not spaces and walls.sure < _SEEN_WELL:
         raise NothingFoundError(
-            f"{found.sheet.source}: no walls that close a room are seen", "give a picture of a floor plan, cut to the plan"
+            f"{found.sheet.source}: no walls that close a room are seen", "give a picture of a plan, cut to the plan"
         )
     return _Structure(walls, gaps, rails, solid, spaces, named)
 

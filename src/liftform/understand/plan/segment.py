@@ -53,7 +53,7 @@ def seen(flat: FloatImage, px_per_m: float | None = None, look: Look | None = No
     look = look or _network
     flat = _contrasted(flat)
     if px_per_m is not None:
-        return _looked(flat, PX_PER_M / px_per_m, look)[0]
+        return _looked(flat, PX_PER_M / px_per_m, _all_ways(look))[0]
     best: tuple[float, Seen] | None = None
     for side in _SIDES:
         zoom = side / max(flat.shape)
@@ -65,11 +65,25 @@ def seen(flat: FloatImage, px_per_m: float | None = None, look: Look | None = No
                 best = built, found
             wanted = PX_PER_M / found.px_per_m
             if abs(math.log(wanted / zoom)) < _NEAR:
-                return found
+                return _looked(flat, zoom, _all_ways(look))[0]
             zoom = min(wanted, 2.5)
         if best is not None:
             return best[1]
     return None
+
+
+def _all_ways(look: Look) -> Look:
+    """A look at the drawing as it lies and turned by quarters, averaged: each sees a little else."""
+
+    def whole(drawing: FloatImage) -> tuple[FloatImage, FloatImage]:
+        sums: list[FloatImage] = []
+        for turns in range(4):
+            shares, scale = look(np.ascontiguousarray(np.rot90(drawing, turns)))
+            back = [np.rot90(shares, -turns, (1, 2)), np.rot90(scale, -turns)]
+            sums = [a + b for a, b in zip(sums, back, strict=True)] if sums else back
+        return np.asarray(sums[0] / 4, np.float32), np.asarray(sums[1] / 4, np.float32)
+
+    return whole
 
 
 def _contrasted(flat: FloatImage) -> FloatImage:

@@ -174,17 +174,18 @@ def test_a_tuple_without_anything_in_it_does_no_harm():
 
 def test_one_batch_is_learned():
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     net = stereo_net.StereoNet()
     optimiser = torch.optim.AdamW(net.parameters(), 3e-3)
     batch = a_batch()
     seen = []
-    for _ in range(10):
+    for _ in range(8):
         losses = stereo.loss_fn(net, batch)
         optimiser.zero_grad()
         losses["loss"].backward()
         optimiser.step()
         seen.append(float(losses["loss"].detach()))
-    assert seen[-1] < 0.6 * seen[0]
+    assert seen[-1] < 0.7 * seen[0]
 
 
 def test_onnx_and_numba_say_what_torch_says(tmp_path, monkeypatch):
@@ -220,3 +221,26 @@ def test_pictures_of_a_made_up_scene_agree_with_one_another():
     there = other[at[inside, 1].astype(int), at[inside, 0].astype(int)]
     assert (np.abs(there / z[inside] - 1) < 0.03).mean() > 0.5
     assert (there > z[inside] * 1.05).mean() < 0.1  # the second camera never sees through what the first one saw
+
+
+@pytest.mark.skipif("stereo_coarse" not in weights.table(), reason="the network is not in the package yet")
+def test_the_shipped_network_measures_a_slanted_wall():
+    views = [a_camera(0.0), a_camera(0.3, 0.05, -0.05), a_camera(-0.3, 0.1, 0.05), a_camera(0.05, -0.3)]
+    views = [c.resized(192, 128) for c in views]
+    shots = [wall(c) for c in views]
+    photos = tuple(Photo(rgb, camera=camera) for camera, (rgb, _) in zip(views, shots, strict=True))
+    matcher = learned.Learned(Capture(photos), Runtime(threads=1))
+    seen = [View(k, photo.image, views[k]) for k, photo in enumerate(photos)]
+    found = matcher.propose(seen[0], seen[1:], 1.8, 6.0)
+    assert found is not None and found.z.shape == found.sure.shape == (128, 192)
+    error = np.abs(found.z / shots[0][1] - 1)[8:-8, 8:-8]
+    assert np.median(error) < 0.01
+    assert np.median(error[found.sure[8:-8, 8:-8] > 0.7]) < 0.006
+    again = learned.Learned(Capture(photos), Runtime(threads=1)).propose(seen[0], seen[1:], 1.8, 6.0)
+    assert np.array_equal(again.z, found.z)
+
+
+def test_without_neighbours_there_is_nothing_to_propose():
+    camera = a_camera()
+    photo = Photo(wall(camera)[0], camera=camera)
+    assert learned.Learned(Capture((photo,))).propose(View(0, photo.image, camera), [], 1.0, 2.0) is None

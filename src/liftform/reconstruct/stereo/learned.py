@@ -28,6 +28,9 @@ SIZE, NEIGHBOURS, KEPT = 800, 5, 16
 FEWEST, MOST, APART = 32, 64, 3.0
 #: Hypotheses of the finer stages and how much finer they lie; groups of channels by stage (``zoo.stereo_net``).
 DEPTHS, FINER, GROUPS = (16, 8), 3.0, (8, 8, 4)
+#: Probability of lying within a pixel below which a proposal does not make other depths dearer. Rendered scenes lose
+#: what they gain by it where it is lower (docs/models/stereo.md).
+SURE = 0.7
 #: Sides must be multiples of this.
 _CELL = 16
 
@@ -55,8 +58,9 @@ class Estimate:
 class Learned:
     """A ``Matcher`` for the photos of one capture."""
 
-    def __init__(self, capture: Capture, runtime: Runtime | None = None, size: int = SIZE, share: float = 0.5) -> None:
-        """size: longest side that the network looks at. share: of the descriptors in a cost (``cost.FEATURE_SHARE``)."""
+    def __init__(self, capture: Capture, runtime: Runtime | None = None, size: int = SIZE, share: float = 0.0) -> None:
+        """size: longest side that the network looks at. share: of the descriptors in a cost
+        (``cost.FEATURE_SHARE``); none by default, because rendered scenes come out worse with them."""
         self.capture, self.size, self.share = capture, size, share
         self.runtime = runtime or Runtime()
         self._seen: OrderedDict[int, Seen] = OrderedDict()
@@ -72,15 +76,15 @@ class Learned:
         return np.asarray(found / np.maximum(length, 1e-6), np.float32)
 
     def propose(self, view: View, others: Sequence[View], near: float, far: float) -> Proposal | None:
-        """Depth at the size that the network sees; sure: how probably it lies within a pixel, if errors fall off
-        exponentially (Laplace)."""
+        """Depth at the size that the network sees; sure: how probably it lies within a pixel (errors that fall off
+        exponentially, Laplace), counted from ``SURE`` on: below, a proposal is one hypothesis among others."""
         if not others:
             return None
         found = estimate(
             self.seen(view.number), [self.seen(o.number) for o in others[:NEIGHBOURS]], near, far, self.runtime
         )
         sure = 1 - np.exp(-found.pixel / np.maximum(found.error, 1e-9))
-        return Proposal(found.z, sure.astype(np.float32))
+        return Proposal(found.z, (np.maximum(sure - SURE, 0) / (1 - SURE)).astype(np.float32))
 
     def seen(self, number: int) -> Seen:
         """A photo's descriptors, made once as long as few others are asked for."""

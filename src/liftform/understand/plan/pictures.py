@@ -26,6 +26,8 @@ FloatArray = NDArray[np.float64]
 _UNEVEN, _MOST_UNEVEN = 0.004, 0.16
 #: Share of a drawing that has the paper's lightness.
 _PAPER = 0.5
+#: Factor by which a cue may differ from the network's guess of the scale.
+_MISREAD = 1.7
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,11 @@ def _texts(traced: Sheet, stretch: float) -> tuple[Text, ...]:
 def guess(found: Picture) -> float:
     """Metres a pixel as the network guesses from what walls and doors look like."""
     return 1 / found.seen.px_per_m
+
+
+def plausible(votes: Sequence[ScaleVote], found: Picture) -> list[ScaleVote]:
+    """Votes that agree roughly with what walls and doors look like; the others were misread."""
+    return [v for v in votes if abs(math.log(v.metres_per_unit / guess(found))) < math.log(_MISREAD)]
 
 
 def vote(found: Picture) -> ScaleVote:

@@ -23,7 +23,7 @@ from .rooms import Name, Space
 #: Radius (m) of the commonest door leaf, and its spread: the last resort of the scale.
 _DOOR_RADIUS = 0.8
 #: Mean share of walls below which a picture without a closed room is no plan.
-_SEEN_WELL = 0.85
+_SEEN_WELL = 0.6
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,13 @@ def _read_picture(sheet: Sheet, metres_per_unit: float | None) -> Reading:
     given = None if metres_per_unit is None else metres_per_unit * grown
     votes = scale.printed(found.sheet) + scale.bars(found.sheet, segments)
     votes += scale.dimensions(found.sheet, segments)[0]
+    votes = pictures.plausible(votes, found)
     decided = scale.decide(votes, found.sheet, given)
     structure = _seen_structure(found, decided.metres_per_unit)
     if decided.metres_per_unit is None or decided.confidence < 0.6:
         unit = decided.metres_per_unit or pictures.guess(found)
-        votes += [vote for vote in _late_votes(structure, unit) if vote.kind != "door"] + [pictures.vote(found)]
+        late = [vote for vote in _late_votes(structure, unit) if vote.kind != "door"]
+        votes += [*pictures.plausible(late, found), pictures.vote(found)]
         decided = scale.decide(votes, found.sheet, given)
         if decided.metres_per_unit is not None and abs(math.log(decided.metres_per_unit / unit)) > 1e-4:
             structure = _seen_structure(found, decided.metres_per_unit)

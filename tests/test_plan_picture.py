@@ -239,3 +239,23 @@ def test_a_step_learns_from_tiles(plan_module):
         step.step()
         losses.append(float(now["loss"].detach()))
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_perspective_without_a_page_is_undone_by_the_lines():
+    image = sheet_picture()
+    high, wide = image.shape
+    corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], float)
+    seen = np.array([[40, 20], [wide - 15, 0], [wide - 40, high], [0, high - 30]], float)
+    matrix = page.homography(seen, corners)
+    bent = Image.fromarray(image).transform(
+        (wide, high), Image.Transform.PERSPECTIVE, tuple((matrix / matrix[2, 2]).ravel()[:8]),
+        Image.Resampling.BICUBIC, fillcolor=0.98,
+    )  # fmt: skip
+    flat = rectify.flattened(np.asarray(bent))
+    assert any("perspective" in line for line in flat.notes)
+    lines = [np.array([[80.0, y], [wide - 70.0, y]]) for y in (60, 210, 360)]
+    for line in lines:  # level lines of the sheet are level again
+        photo = page.applied(np.linalg.inv(matrix), line)
+        again = page.applied(np.linalg.inv(flat.loaded_from_flat), photo)
+        slope = (again[1, 1] - again[0, 1]) / (again[1, 0] - again[0, 0])
+        assert abs(slope) < 0.006

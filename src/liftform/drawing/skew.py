@@ -102,12 +102,14 @@ def quadrilateral(grid: Grid, shape: tuple[int, ...]) -> FloatArray:
     middle = np.array([wide / 2, high / 2])
 
     def level(c: float) -> tuple[FloatArray, FloatArray]:
-        start = (*middle, 0.0, c)
-        return start, (*start, 1.0, math.tan(grid.level + grid.level_change * c))
+        start: FloatArray = np.array([middle[0], middle[1] + c])
+        way: FloatArray = np.array([1.0, math.tan(grid.level + grid.level_change * c)])
+        return start, np.add(start, way)
 
     def upright(c: float) -> tuple[FloatArray, FloatArray]:
-        start = (*middle, c, 0.0)
-        return start, (*start, math.tan(grid.upright + grid.upright_change * c), 1.0)
+        start: FloatArray = np.array([middle[0] + c, middle[1]])
+        way: FloatArray = np.array([math.tan(grid.upright + grid.upright_change * c), 1.0])
+        return start, np.add(start, way)
 
     rows, columns = (level(-0.35 * high), level(0.35 * high)), (upright(-0.35 * wide), upright(0.35 * wide))
     order = ((0, 0), (0, 1), (1, 1), (1, 0))

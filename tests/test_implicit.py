@@ -190,7 +190,7 @@ def test_a_sphere_comes_back(sphere):
     mesh = sphere.mesh.validate()
     away = np.linalg.norm(mesh.vertices - CENTRE, axis=1)
     assert abs(away.mean() / RADIUS - 1) < 0.01
-    assert np.abs(away / RADIUS - 1).mean() < 0.02  # roughness: a third of a cell
+    assert np.abs(away / RADIUS - 1).mean() < 0.01
     assert np.abs(mesh.colors - painted(mesh.vertices)).mean() < 0.06
     assert mesh.seen.mean() > 0.95
     assert sphere.problem.silhouettes.outside(mesh.vertices).max() < 0.2 * np.ptp(mesh.bounds) / 40

@@ -37,7 +37,7 @@ class ImplicitOptions:
     harmonics: Literal[0, 1, 2] = option(1, "degree of the harmonics by which colours depend on the direction of view")
     mask: float = option(0.3, "cost of silhouettes that differ from the masks", low=0, high=100)
     eikonal: float = option(0.1, "cost of slopes other than one", low=0, high=100)
-    smooth: float = option(0.002, "cost of curvature", low=0, high=100)
+    smooth: float = option(0.02, "cost of curvature", low=0, high=100)
     anchors: float = option(0.05, "cost of known points (shared points, depth maps) off the surface", low=0, high=100)
     forgiven: float = option(0.04, "share of the masks that may be wrong about a place", low=0, high=0.5)
     checkpoint: str = option("", "file (.npz) that keeps the state, and from which to go on; empty: none")

@@ -36,9 +36,9 @@ _POINTS, _EVERY = 100_000, 8
 
 @dataclass(frozen=True)
 class Row:
-    """One set. iou: of the mesh's silhouettes and the masks, mean; inside: share of the former inside the latter, with a
-    pixel of slack; chamfer, seen: of the whole surface, and of what two pictures or more show, as shares of the true
-    diagonal; psnr: of held-out pictures, dB. NaN where there is no truth.
+    """One set. iou: of the mesh's silhouettes and the masks; inside: share of the former inside the latter (a pixel
+    wider); chamfer, seen: of the whole surface, and of what two pictures or more show, as shares of the true diagonal;
+    psnr: of held-out pictures, dB. NaN where there is no truth.
     """
 
     name: str

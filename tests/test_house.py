@@ -196,7 +196,7 @@ def test_weights_are_those_of_the_table():
     files = {path.name for path in WEIGHTS.parent.iterdir() if path.suffix in (".onnx", ".npz")}
     assert {"mask", "object_encoder", "object_field"} <= set(rows)
     assert files == {row["file"] for row in rows.values()}
-    assert sum((WEIGHTS.parent / file).stat().st_size for file in files) < 25e6
+    assert sum((WEIGHTS.parent / file).stat().st_size for file in files) < 30e6
     for name, row in rows.items():
         assert hashlib.sha256((WEIGHTS.parent / row["file"]).read_bytes()).hexdigest() == row["sha256"], name
         card = ROOT / row["card"]

@@ -89,7 +89,8 @@ def test_samples_lie_where_the_cameras_say():
         assert inner.sum() > 1000
         assert np.abs(total[inner, d] - there[inner]).max() < 2e-3
         assert (seen[inner, d] == 1).all()
-        assert not seen[outer, d].any() and not total[outer, d].any()
+        assert not seen[outer, d].any()
+        assert not total[outer, d].any()
 
 
 def test_a_fronto_parallel_plane_warps_by_its_homography():
@@ -114,7 +115,8 @@ def test_likeness_and_its_gradient_are_those_of_grid_sampling():
     wanted = torch.randn(1, 10, 14, 5, 4, generator=generator)
     ours = stereo_pass.compared(maps, batch, 0, base, step, 5, 4, 1)
     theirs = stereo_pass.by_grid(maps[:, 0], maps[:, 1], turn[:, 0], shift[:, 0], base, step, 5, 4)
-    assert torch.equal(ours[1], theirs[1]) and 0.3 < float(ours[1].mean()) < 1
+    assert torch.equal(ours[1], theirs[1])
+    assert 0.3 < float(ours[1].mean()) < 1
     assert torch.allclose(ours[0], theirs[0], atol=1e-4)
     slopes = [torch.autograd.grad((out * wanted).sum(), maps)[0] for out, _ in (ours, theirs)]
     assert torch.allclose(*slopes, atol=2e-3)
@@ -211,7 +213,8 @@ def test_pictures_of_a_made_up_scene_agree_with_one_another():
     scene = stereo_scenes.scene([], rng)
     views = stereo_scenes.cameras(scene, 2, (64, 64), rng)
     (rgb, depth), (_, other) = (stereo_scenes.photograph(scene, c, rng) for c in views)
-    assert rgb.shape == (64, 64, 3) and rgb.dtype == np.uint8
+    assert rgb.shape == (64, 64, 3)
+    assert rgb.dtype == np.uint8
     known = np.isfinite(depth)
     assert known.mean() > 0.05
     rows, columns = np.nonzero(known)
@@ -226,16 +229,18 @@ def test_pictures_of_a_made_up_scene_agree_with_one_another():
 @pytest.mark.skipif("stereo_coarse" not in weights.table(), reason="the network is not in the package yet")
 def test_the_shipped_network_measures_a_slanted_wall():
     views = [a_camera(0.0), a_camera(0.3, 0.05, -0.05), a_camera(-0.3, 0.1, 0.05), a_camera(0.05, -0.3)]
-    views = [c.resized(192, 128) for c in views]
+    views = [c.resized(384, 256) for c in views]
     shots = [wall(c) for c in views]
     photos = tuple(Photo(rgb, camera=camera) for camera, (rgb, _) in zip(views, shots, strict=True))
     matcher = learned.Learned(Capture(photos), Runtime(threads=1))
     seen = [View(k, photo.image, views[k]) for k, photo in enumerate(photos)]
     found = matcher.propose(seen[0], seen[1:], 1.8, 6.0)
-    assert found is not None and found.z.shape == found.sure.shape == (128, 192)
+    assert found is not None
+    assert found.z.shape == found.sure.shape == (256, 384)
     error = np.abs(found.z / shots[0][1] - 1)[8:-8, 8:-8]
-    assert np.median(error) < 0.01
-    assert np.median(error[found.sure[8:-8, 8:-8] > 0.7]) < 0.006
+    assert np.median(error) < 0.006
+    assert (found.sure[8:-8, 8:-8] > 0).mean() > 0.5
+    assert (error[found.sure[8:-8, 8:-8] > 0] < 0.03).mean() > 0.9  # a pixel is 2.6 %
     again = learned.Learned(Capture(photos), Runtime(threads=1)).propose(seen[0], seen[1:], 1.8, 6.0)
     assert np.array_equal(again.z, found.z)
 

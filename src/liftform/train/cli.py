@@ -21,7 +21,13 @@ def add_commands(commands: Commands) -> None:
     corpus_cli.add_data_commands(kinds)
     data_cli.add_commands(kinds)
     corpus_cli.add_commands(commands)
-    kinds_of_networks = {"object": "object", "mask": "foreground", "depth": "depth", "plan": "floor-plan", "stereo": "stereo"}
+    kinds_of_networks = {
+        "object": "object",
+        "mask": "foreground",
+        "depth": "depth",
+        "plan": "floor-plan",
+        "stereo": "stereo",
+    }
     for name, what in kinds_of_networks.items():
         train = commands.add_parser(name, help=f"train the {what} network, or go on training it")
         add_recipe(train, f"recipe of the run, such as training/{name}.toml")

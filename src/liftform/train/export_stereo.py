@@ -81,7 +81,9 @@ def install(net: StereoNet, folder: Path) -> float:
         parts = _write(net, Path(new))
         difference = max(_difference(net, part) for part in parts)
         if difference > 0.05:
-            raise OutputError(f"{folder} not written: depth differs from the trained network's by {difference:.3f} steps")
+            raise OutputError(
+                f"{folder} not written: depth differs from the trained network's by {difference:.3f} steps"
+            )
         for part in parts:
             os.replace(part, folder / part.name)
     for part in parts:

@@ -95,10 +95,17 @@ def _drawn(views: Views, neighbours: int, rng: np.random.Generator) -> dict[str,
     return arranged(sample, neighbours, rng, [first, *order])
 
 
+def _camera(sample: dict[str, Any], number: int) -> Camera:
+    """The camera of one view of a tuple."""
+    height, width = sample["depth"].shape[1:]
+    fx, fy, cx, cy = (float(v) for v in sample["lens"][number])
+    return Camera(width, height, fx, fy, cx, cy, sample["pose"][number])
+
+
 def shared(sample: dict[str, Any], first: int, other: int, every: int = 8) -> float:
     """The share of what one view of a tuple shows that another shows too, by their depths."""
     height, width = sample["depth"].shape[1:]
-    a, b = (Camera(width, height, *sample["lens"][k], sample["pose"][k]) for k in (first, other))
+    a, b = (_camera(sample, k) for k in (first, other))
     rows, columns = np.mgrid[every // 2 : height : every, every // 2 : width : every]
     z = sample["depth"][first][rows, columns]
     known = np.isfinite(z)
@@ -116,13 +123,13 @@ def arranged(
     """One tuple with the view to be learned first: mirrored at random, its range of depth a little wider than it is.
 
     chosen: the views' order, by default their own. Returns rgb (V, H, W, 3) uint8; depth (H, W), NaN
-    where unknown, empty (H, W) bool; turn (V - 1, 3, 3), shift (V - 1, 3), see ``stereo_warp``; ends (2,): inverse depth
-    of the nearest and farthest place.
+    where unknown, empty (H, W) bool; turn (V - 1, 3, 3), shift (V - 1, 3), see ``stereo_warp``; ends (2,): inverse
+    depth of the nearest and farthest place.
     """
     order = list(chosen or range(len(sample["rgb"])))[: neighbours + 1]
     rgb, depth = sample["rgb"][order], sample["depth"][order[0]]
     height, width = depth.shape
-    cameras = [Camera(width, height, *sample["lens"][k], sample["pose"][k]) for k in order]
+    cameras = [_camera(sample, k) for k in order]
     pairs = [relation(cameras[0], other) for other in cameras[1:]]
     turn, shift = np.stack([t for t, _ in pairs]), np.stack([s for _, s in pairs])
     for axis, length in ((1, width), (0, height)):
@@ -130,13 +137,13 @@ def arranged(
             flip = np.eye(3, dtype=np.float32)
             place = 1 - axis
             flip[place, place], flip[place, 2] = -1, length
-            turn, shift = flip @ turn @ flip, shift @ flip.T
+            turn, shift = (flip @ turn @ flip).astype(np.float32), (shift @ flip.T).astype(np.float32)
             rgb, depth = np.flip(rgb, axis + 1), np.flip(depth, axis)
     empty = ~np.isfinite(depth)
     depth = np.where(empty, np.nan, depth)
     known = depth[~empty]
-    near, far = np.quantile(known, (0.002, 0.998)) if len(known) else (1.0, 2.0)
-    near, far = float(near), float(min(far, 60 * near))
+    near, far = (float(v) for v in (np.quantile(known, (0.002, 0.998)) if len(known) else (1.0, 2.0)))
+    far = min(far, 60 * near)
     wide = (0.85, 1.2) if rng is None else (rng.uniform(0.55, 0.97), np.exp(rng.uniform(0.03, 0.8)))
     ends = np.array([1 / (near * wide[0]), 1 / (max(far, 1.02 * near) * wide[1])], np.float32)
     ends = _narrowed(ends, known, _moved(turn, shift, ends, (height, width)), rng)
@@ -157,8 +164,8 @@ def _moved(turn: NDArray[Any], shift: NDArray[Any], ends: NDArray[np.float32], s
 def _narrowed(
     ends: NDArray[np.float32], known: NDArray[np.floating], moved: float, rng: np.random.Generator | None
 ) -> NDArray[np.float32]:
-    """The range, or a part of it about one of the known depths, in which nothing moves farther than ``REACH_PX``: in use
-    hypotheses lie no coarser than that."""
+    """The range, or a part of it about one of the known depths, in which nothing moves farther than ``REACH_PX``: in
+    use hypotheses lie no coarser than that."""
     if moved <= REACH_PX or not len(known):
         return ends
     pick = np.median(known) if rng is None else known[rng.integers(len(known))]
@@ -169,7 +176,7 @@ def _narrowed(
 
 
 def collate(tuples: list[dict[str, NDArray[Any]]], depths: int, rng: np.random.Generator | None) -> Batch:
-    """Tensors; pictures (B, V, 3, H, W) in [0, 1], some photographed anew, each view its own way, if there is ``rng``."""
+    """Tensors; pictures (B, V, 3, H, W) in [0, 1], some photographed anew, each its own way, with ``rng``."""
     arrays = {k: torch.from_numpy(np.ascontiguousarray(np.stack([t[k] for t in tuples]))) for k in tuples[0]}
     images = arrays.pop("rgb").permute(0, 1, 4, 2, 3).float() / 255
     if rng is not None and rng.random() < 0.5:
@@ -236,7 +243,11 @@ def _mean(values: Tensor, known: Tensor) -> Tensor:
 def held_out(options: StereoOptions) -> list[Batch]:
     """Held-out tuples, two a batch, always the same."""
     views = Views(options.shards, held_out=True)
-    sound = [n for n in range(len(views.places)) if np.sort([shared(views[n], 0, k) for k in (1, 2, 3, 4)])[-2:].mean() > SHARED]
+    sound = [
+        n
+        for n in range(len(views.places))
+        if np.sort([shared(views[n], 0, k) for k in (1, 2, 3, 4)])[-2:].mean() > SHARED
+    ]
     numbers = np.array(sound)[np.linspace(0, len(sound) - 1, min(options.validation, len(sound))).astype(int)]
     tuples = [arranged(views[int(number)], 4, None) for number in numbers]
     return [collate(tuples[i : i + 2], 32, None) for i in range(0, len(tuples), 2)]

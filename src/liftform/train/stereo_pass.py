@@ -23,8 +23,8 @@ class Stage(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """inverse (B, H, W): inverse depth at the picture's size; log_error (B, H, W): of its expected error in ``step`` (B,);
-    the three stages."""
+    """inverse (B, H, W): inverse depth at the picture's size; log_error (B, H, W): of its expected error in ``step``
+    (B,); the three stages."""
 
     inverse: Tensor
     log_error: Tensor
@@ -65,7 +65,7 @@ def _trust(net: StereoNet, likeness: Tensor, seen: Tensor) -> Tensor:
 
 
 def _joined(pair: list[tuple[Tensor, Tensor]], trust: Tensor) -> Tensor:
-    """All neighbours' likeness as one volume (B * D, G + 1, h, w): means by trust, and the share that sees the place."""
+    """All neighbours' likeness as one volume (B * D, G + 1, h, w): means by trust, and the share that sees it."""
     weights = [trust[:, k, :, :, None] * seen for k, (_, seen) in enumerate(pair)]
     total = sum((w[..., None] * likeness for w, (likeness, _) in zip(weights, pair, strict=True)), torch.zeros(()))
     seen = sum(weights, torch.zeros(()))
@@ -102,13 +102,14 @@ class _Likeness(torch.autograd.Function):
     """``stereo_warp.add_likeness`` of one pair of views; hypotheses have no gradient."""
 
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(ctx: Any, first: Tensor, second: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         turn, shift, base, step, depths, groups = rest
         arrays = [_array(x) for x in (first, second, turn, shift, base)]
         h, w, _ = arrays[0].shape
         total, seen = np.zeros((h, w, depths, groups), np.float32), np.zeros((h, w, depths), np.float32)
         one = np.ones((h, w), np.float32)
-        stereo_warp.add_likeness(*arrays, np.float32(step), one, total, seen)
+        a, b, c, d, e = arrays
+        stereo_warp.add_likeness(a, b, c, d, e, np.float32(step), one, total, seen)
         ctx.arrays, ctx.step = arrays, np.float32(step)
         shown = torch.from_numpy(seen)
         ctx.mark_non_differentiable(shown)
@@ -116,9 +117,10 @@ class _Likeness(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        first, second = ctx.arrays[:2]
+        first, second, turn, shift, base = ctx.arrays
         to_first, to_second = np.zeros_like(first), np.zeros_like(second)
-        stereo_warp.likeness_gradient(*ctx.arrays, ctx.step, _array(gradients[0]), to_first, to_second)
+        slope = _array(gradients[0])
+        stereo_warp.likeness_gradient(first, second, turn, shift, base, ctx.step, slope, to_first, to_second)
         return (torch.from_numpy(to_first), torch.from_numpy(to_second), *(None,) * 6)
 
 

@@ -62,7 +62,11 @@ def _thing(rows: Sequence[corpus.Row], rng: Rng) -> Part:
     for _ in range(20):
         made = not rows or rng.random() < 0.4
         try:
-            row = procedural.rows(1, int(rng.integers(1_000_000, 9_000_000)))[0] if made else rows[rng.integers(len(rows))]
+            row = (
+                procedural.rows(1, int(rng.integers(1_000_000, 9_000_000)))[0]
+                if made
+                else rows[int(rng.integers(len(rows)))]
+            )
             surface, _mesh = surface_of(row)
         except Exception:  # a broken file of a large corpus: take another
             continue
@@ -201,7 +205,7 @@ def _shaded(
 def shot(linear: FloatArray, rng: Rng) -> NDArray[np.uint8]:
     """One exposure of linear light (H, W, 3): gain, white balance, softness, noise; uint8 sRGB."""
     gain = np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.025, 3))
-    image = linear_to_srgb(np.clip(linear * gain, 0, 1).astype(np.float32))
+    image: NDArray[Any] = linear_to_srgb(np.clip(linear * gain, 0, 1).astype(np.float32))
     if rng.random() < 0.4:
         image = gaussian_filter(image, (rng.uniform(0.2, 0.7),) * 2 + (0,))
     if rng.random() < 0.7:

@@ -1,4 +1,4 @@
-"""The stereo network: a picture and its neighbours, with known cameras, to inverse depth, coarse to fine, and its error.
+"""The stereo network: a picture and its neighbours, with known cameras, to depth, coarse to fine, and its error.
 
 References
     Plane sweep through learned descriptors: Yao et al., "MVSNet", ECCV 2018; coarse to fine: Gu et al., "CasMVSNet",
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """One stage's answer: index (B, h, w), the place among the hypotheses; sure (B, h, w): the probability about it;
     logits (B, D, h, w)."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
     sure: Tensor
     logits: Tensor
 
@@ -178,7 +178,7 @@ class Volume(nn.Module):
 
 
 def peak(logits: Tensor, reach: int = 2) -> Found:
-    """The best hypothesis, between its neighbours: the mean over ``reach`` of them on each side. logits (B, D, h, w)."""
+    """The best hypothesis, between its neighbours: the mean over ``reach`` on each side. logits (B, D, h, w)."""
     share = logits.softmax(1)
     best = share.argmax(1, keepdim=True)
     places = torch.arange(logits.shape[1], device=logits.device, dtype=share.dtype)[None, :, None, None]
@@ -188,7 +188,7 @@ def peak(logits: Tensor, reach: int = 2) -> Found:
 
 
 class Finish(nn.Module):
-    """A last look at the fine stage's answer beside the picture: a correction, its error, and how to double its size."""
+    """A last look at the fine stage's answer beside the picture: a correction, its error, how to double it."""
 
     def __init__(self, picture: int, width: int = 24) -> None:
         super().__init__()

@@ -46,13 +46,13 @@ def _place(turn: Any, shift: Any, x: int, y: int, q: float, height: int, width: 
 
 @numba.njit(cache=True, fastmath=True, parallel=True)
 def add_likeness(
-    first: Any, second: Any, turn: Any, shift: Any, base: Any, step: float, weight: Any, total: Any, seen: Any
+    first: Any, second: Any, turn: Any, shift: Any, base: Any, step: Any, weight: Any, total: Any, seen: Any
 ) -> None:
     """Add one view's likeness, times its weight, to ``total`` (h, w, D, G), and its weight to ``seen`` (h, w, D).
 
     first (h, w, C), second (h', w', C) float32: descriptors; base (h, w): inverse depth of hypothesis 0, the next ones
-    ``step`` apart; weight (h, w): how far the view is trusted. Likeness: mean product over each of G groups of channels;
-    what falls outside the second picture adds nothing to either.
+    ``step`` apart; weight (h, w): how far the view is trusted. Likeness: mean product over each of G groups of
+    channels; what falls outside the second picture adds nothing to either.
     """
     h, w, channels = first.shape
     height, width, _ = second.shape
@@ -83,9 +83,9 @@ def add_likeness(
 
 @numba.njit(cache=True, fastmath=True)
 def likeness_gradient(
-    first: Any, second: Any, turn: Any, shift: Any, base: Any, step: float, gradient: Any, to_first: Any, to_second: Any
+    first: Any, second: Any, turn: Any, shift: Any, base: Any, step: Any, gradient: Any, to_first: Any, to_second: Any
 ) -> None:
-    """Add the gradients with respect to both descriptors, of weight 1, for ``gradient`` (h, w, D, G) of the likeness."""
+    """Add the gradients with respect to both descriptors, of weight 1, for that of the likeness (h, w, D, G)."""
     h, w, channels = first.shape
     height, width, _ = second.shape
     depths, groups = gradient.shape[2], gradient.shape[3]

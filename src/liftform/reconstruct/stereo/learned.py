@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,8 @@ _CELL = 16
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture as the network sees it: descriptors (h, w, C) at an eighth, a quarter and half of the size of ``camera``,
-    which is that of the padded picture; size: (width, height) without the padding."""
+    """One picture as the network sees it: descriptors (h, w, C) at an eighth, a quarter and half of the size of
+    ``camera``, which is that of the padded picture; size: (width, height) without the padding."""
 
     camera: Camera
     maps: tuple[FloatArray, FloatArray, FloatArray]
@@ -47,8 +48,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Estimate:
-    """z (H, W) float32 z-distance; error (H, W): its expected absolute error as a share of z; pixel (H, W): the share of z
-    that one pixel of disparity means, to the neighbour that is farthest off."""
+    """z (H, W) float32 z-distance; error (H, W): its expected error as a share of z; pixel (H, W): the share of
+    z that one pixel of disparity means, to the neighbour that is farthest off."""
 
     z: FloatArray
     error: FloatArray
@@ -163,7 +164,7 @@ Pair = tuple[FloatArray, FloatArray]
 
 
 def _hypotheses(view: Seen, pairs: Sequence[Pair], first: float, last: float) -> int:
-    """So many that the picture of the middle moves by about ``APART`` pixels from one to the next, to the farthest view."""
+    """So many that the picture of the middle moves by about ``APART`` pixels from one to the next, at most."""
     middle = np.array([view.size[0] / 2, view.size[1] / 2, 1.0])
     moved = max(np.linalg.norm(_at(pair, middle, first) - _at(pair, middle, last)) for pair in pairs)
     count = int(np.clip(moved / APART, FEWEST, MOST))
@@ -183,7 +184,7 @@ def _scaled(pair: Pair, scale: int) -> Pair:
 def _likeness(
     view: Seen, other: Seen, pair: Pair, stage: int, base: float, step: float, depths: int
 ) -> tuple[FloatArray, FloatArray]:
-    """One neighbour's likeness (D, G, h, w) and where it was seen (D, h, w), for hypotheses that are the same all over."""
+    """One neighbour's likeness (D, G, h, w) and where it was seen (D, h, w), for hypotheses alike all over."""
     h, w, _ = view.maps[stage].shape
     total, seen = np.zeros((h, w, depths, GROUPS[stage]), np.float32), np.zeros((h, w, depths), np.float32)
     turn, shift = _scaled(pair, 8 >> stage)
@@ -217,12 +218,13 @@ def _picture(view: Seen, stage: int) -> FloatArray:
 
 def _doubled(plane: FloatArray) -> FloatArray:
     """A map (h, w) at twice the size, linear between the pixels, as the network was trained."""
+    out: NDArray[Any] = plane
     for axis in (0, 1):
-        plane = np.moveaxis(plane, axis, 0)
-        before, after = np.concatenate([plane[:1], plane[:-1]]), np.concatenate([plane[1:], plane[-1:]])
-        both = np.stack([0.75 * plane + 0.25 * before, 0.75 * plane + 0.25 * after], 1)
-        plane = np.moveaxis(both.reshape(-1, *plane.shape[1:]), 0, axis)
-    return np.asarray(plane, np.float32)
+        out = np.moveaxis(out, axis, 0)
+        before, after = np.concatenate([out[:1], out[:-1]]), np.concatenate([out[1:], out[-1:]])
+        both = np.stack([0.75 * out + 0.25 * before, 0.75 * out + 0.25 * after], 1)
+        out = np.moveaxis(both.reshape(-1, *out.shape[1:]), 0, axis)
+    return np.asarray(out, np.float32)
 
 
 def _finished(

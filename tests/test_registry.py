@@ -33,14 +33,15 @@ def test_every_row_of_ours_is_a_callable_with_options_beside_it(task):
 
 @pytest.mark.parametrize("road", registry.ROADS)
 def test_flat_keywords_are_unique_on_a_road(road):
-    """All but ``faces`` of a picture, which is the budget of an object and of a scene."""
+    """All but ``faces`` of a picture, the budget of an object and of a scene, and those that methods of a set share."""
     words = [
         field.metadata["keyword"]
         for task in registry.tasks(road)
         for field in dataclasses.fields(registry.options_class(task))
         if field.metadata.get("keyword")
     ]
-    assert [word for word in set(words) if words.count(word) > 1] == (["faces"] if road == "make" else [])
+    shared = {"make": {"faces"}, "scan": {"minutes", "checkpoint", "preview"}}
+    assert {word for word in words if words.count(word) > 1} == shared.get(road, set())
     assert not {"seed", "threads", "backends", "progress", "recipe", "source"} & set(words)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -47,3 +48,16 @@ def need(module: str, extra: str) -> ModuleType:
             f"this needs the package {module.split('.')[0]!r}, which is not installed",
             f"pip install 'liftform[{extra}]'",
         ) from error
+
+
+@contextmanager
+def numba_threads(count: int, extra: str) -> Iterator[None]:
+    """So many threads of numba's inside (0: as many as there are), afterwards as before. Raises MissingExtraError."""
+    numba = need("numba", extra)
+    before = numba.get_num_threads()
+    try:
+        if count:
+            numba.set_num_threads(min(count, before))
+        yield
+    finally:
+        numba.set_num_threads(before)

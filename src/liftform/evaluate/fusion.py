@@ -1,5 +1,4 @@
-"""The fusion bench: depth maps of known things, exact and spoilt, joined to surfaces; textures seen from views kept
-back."""
+"""The fusion bench: depth maps of known things, exact and spoilt, joined; textures in views kept back."""
 
 from __future__ import annotations
 

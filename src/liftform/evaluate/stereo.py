@@ -138,10 +138,10 @@ def measured(case: Case) -> Row:
     start = time.perf_counter()
     try:
         found = stereo(options, runtime)(capture)
-    except LiftformError as error:
+    except LiftformError as failure:
         no = float("nan")
         return Row(
-            case.name, case.costs, len(capture.photos), case.size, no, no, no, 0.0, no, no, _peak(), error.message
+            case.name, case.costs, len(capture.photos), case.size, no, no, no, 0.0, no, no, _peak(), failure.message
         )
     seconds = (time.perf_counter() - start) / len(capture.photos)
     peak = _peak()

@@ -118,9 +118,7 @@ BACKENDS: dict[str, dict[str, Backend]] = {
     },
     "field": {"grid": Backend("liftform.reconstruct.field:field", "liftform.reconstruct.field:FieldOptions", "fields")},
     "splats": {
-        "gaussian": Backend(
-            "liftform.reconstruct.splats:splats", "liftform.reconstruct.splats:SplatsOptions", "fields"
-        )
+        "gaussian": Backend("liftform.reconstruct.splats:splats", "liftform.reconstruct.splats:SplatsOptions", "fields")
     },
     "tidy": {"open": Backend("liftform.refine.tidy:tidy", "liftform.refine.tidy:TidyOptions")},
     "paint": {"photos": Backend("liftform.refine.paint:paint", "liftform.refine.paint:PaintOptions", "sets")},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from ...capture import Capture, Photo
 from ...conventions import to_uint8
 from ...errors import DivergedError, TerminatedError
 from ...files import write_whole
-from ...runtime import Runtime
+from ...runtime import Runtime, numba_threads
 from ..rays import Extent, Rays, alpha_of, extent, hull, rays
 from . import bricks as brick
 from . import keep
@@ -40,7 +38,7 @@ _FINEST = ((0.3, 160), (0.75, 224), (1.5, 256), (4.0, 320), (1e9, 384))
 
 def fitted(capture: Capture, options: FieldOptions, runtime: Runtime) -> RadianceField:
     """Learn the field of a capture; see ``field``."""
-    with _threads(runtime.threads):
+    with numba_threads(runtime.threads, "fields"):
         started = time.perf_counter()
         full = rays(capture, options.max_side)
         small = rays(capture, max(int(full.widths.max()), int(full.heights.max())) // 2)
@@ -57,18 +55,6 @@ def fitted(capture: Capture, options: FieldOptions, runtime: Runtime) -> Radianc
         "interrupted": interrupted,
     }
     return made.with_(metadata={**made.metadata, **told})
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """As many threads as the runtime says, for numba; afterwards as before."""
-    before = numba.get_num_threads()
-    if count:
-        numba.set_num_threads(min(count, before))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 def _plan(options: FieldOptions, full: Rays, box: Extent) -> Plan:

@@ -20,7 +20,7 @@ from ...assets import Mesh
 from ...capture import Capture
 from ...errors import ReconstructionError
 from ...recipe import option
-from ...runtime import Runtime, need
+from ...runtime import Runtime, numba_threads
 from ..rays import extent, has_masks
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ def implicit(options: ImplicitOptions, runtime: Runtime) -> Callable[[Capture], 
 
 def learned(capture: Capture, options: ImplicitOptions, runtime: Runtime) -> Learned:
     """``implicit``, with the state behind the mesh."""
-    numba = need("numba", extra="fields")
-    if runtime.threads:
-        numba.set_num_threads(min(runtime.threads, numba.config.NUMBA_NUM_THREADS))
+    with numba_threads(runtime.threads, "fields"):
+        return _learned(capture, options, runtime)
+
+
+def _learned(capture: Capture, options: ImplicitOptions, runtime: Runtime) -> Learned:
     from . import checkpoint
     from .extract import mesh_of
     from .training import optimised

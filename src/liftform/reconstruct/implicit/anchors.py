@@ -36,7 +36,7 @@ def anchors(capture: Capture, box: Extent, seed: int) -> Anchors:
 
 def _kept(capture: Capture, points: Floats) -> NDArray[np.bool_]:
     """Points that lie on the object in all pictures with masks that show them."""
-    kept: NDArray[np.bool_] = np.isfinite(points).all(axis=1)
+    kept: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
     for photo in capture.photos:
         alpha, camera = alpha_of(photo), photo.camera
         if alpha is None or camera is None:

@@ -152,7 +152,7 @@ def _flags(index: NDArray[np.int32]) -> tuple[NDArray[np.uint8], NDArray[np.uint
             for k in (0, 1):
                 cells[:x, :y, :z] &= inside[i : i + x, j : j + y, k : k + z]
     side = 1 << kernels.BLOCK
-    padded = np.pad(cells, [(0, -n % side) for n in cells.shape])
+    padded = np.pad(cells, [(0, -int(length) % side) for length in index.shape])
     a, b, c = (int(n) // side for n in padded.shape)
     return cells, np.ascontiguousarray(padded.reshape(a, side, b, side, c, side).max((1, 3, 5)))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...assets import FloatArray, Splats
 from ...capture import Capture
 from ...errors import DivergedError
-from ...runtime import Runtime
+from ...runtime import Runtime, numba_threads
 from . import density, keep, start
 from .adam import FIRST, SECOND, adam
 from .frame import Frame
@@ -220,12 +220,15 @@ def _at(steps: tuple[tuple[float, int], ...], done: float) -> int:
 def fitted(capture: Capture, options: SplatsOptions, runtime: Runtime) -> Splats:
     """Run until the steps or the minutes are over. Raises as ``splats`` says; what was done is kept in the checkpoint,
     if there is one, when the run is interrupted."""
-    import numba
+    with numba_threads(runtime.threads, "fields"):
+        fit = Fit(capture, options, runtime)
+        fit.resume()
+        _run(fit, options, runtime)
+        return fit.result()
 
-    if runtime.threads:
-        numba.set_num_threads(min(runtime.threads, numba.config.NUMBA_NUM_THREADS))
-    fit = Fit(capture, options, runtime)
-    fit.resume()
+
+def _run(fit: Fit, options: SplatsOptions, runtime: Runtime) -> None:
+    """Step after step, with previews and checkpoints between."""
     kept = shown = time.monotonic()
     try:
         while fit.done < 1:
@@ -247,4 +250,3 @@ def fitted(capture: Capture, options: SplatsOptions, runtime: Runtime) -> Splats
     fit.keep()
     if options.preview:
         fit.preview(options.preview)
-    return fit.result()

@@ -154,11 +154,11 @@ def from_points(cloud: PointCloud, opacity: float = 0.9, flat: float = 0.2) -> S
     cloud.validate()
     points = cloud.points.astype(np.float64)
     scales = np.repeat(spacing(points)[:, None], 3, 1)
-    turns = np.zeros((len(points), 4))
-    turns[:, 0] = 1
     if cloud.normals is not None:
         scales[:, 2] *= flat
-        turns = _from_z(cloud.normals.astype(np.float64))
+        turns = np.asarray(_from_z(cloud.normals.astype(np.float64)))
+    else:
+        turns = np.tile(np.array([1.0, 0.0, 0.0, 0.0]), (len(points), 1))
     colors = np.full((len(points), 3), 0.5) if cloud.colors is None else cloud.colors
     return Splats(
         cloud.points,

@@ -7,8 +7,7 @@ agree on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +19,7 @@ from ...errors import ReconstructionError, UsageError
 from ...photoset.neighbours import neighbours
 from ...photoset.ranges import depth_ranges
 from ...recipe import option
-from ...runtime import Runtime, need
+from ...runtime import Runtime, need, numba_threads
 
 if TYPE_CHECKING:
     from .cost import Matcher
@@ -67,7 +66,7 @@ def stereo(options: StereoOptions, runtime: Runtime) -> Callable[[Capture], Capt
         if not any(partners):
             told = "no two pictures look at the same place from different places"
             raise ReconstructionError(told, "step sideways between pictures, see docs/photosets.md")
-        with _threads(runtime.threads):
+        with numba_threads(runtime.threads, "sets"):
             kept = _measured(capture, partners, ranges, options, runtime)
         return _told(capture, kept, partners)
 
@@ -86,20 +85,6 @@ def _check(capture: Capture) -> None:
             raise UsageError(f"{photo.source}: its camera is for another size", "resize the camera with the picture")
         if not np.isfinite(photo.camera.world_from_camera).all():
             raise UsageError(f"{photo.source}: its pose holds numbers that are not finite", "leave the picture out")
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads of numba's; 0: as many as there are."""
-    import numba
-
-    before = numba.get_num_threads()
-    try:
-        if count:
-            numba.set_num_threads(min(count, before))
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 def _measured(

@@ -1,5 +1,4 @@
-"""Texels from photos: mixed by shares in linear light, hidden ones by what else sees them, the rest filled along the
-surface."""
+"""Texels from photos: mixed in linear light, ghosts by what else sees them, the rest filled along the surface."""
 
 from __future__ import annotations
 

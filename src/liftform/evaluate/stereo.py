@@ -31,8 +31,8 @@ HEAD = (
 #: What counts as measured, a share of the diagonal; photos that must see a place for it to be visible.
 WITHIN = 0.005
 SEEN_BY = 3
-#: Places of the true surface that are asked for, and points that answer.
-_ASKED, _ANSWERS = 60_000, 1_500_000
+#: Most pixels of a photo that are asked for, and that answer.
+_ASKED, _ANSWERS = 8_000, 60_000
 #: Photos agree when a point comes back within so many pixels, and as deep up to this share.
 _BACK_PX, _BACK_DEPTH = 1.0, 0.01
 
@@ -208,87 +208,85 @@ def _truth_of_mesh(path: Path, capture: Capture) -> Truth | None:
 
 
 def compared(found: Capture, truth: Truth) -> tuple[float, float, float]:
-    """surface, pixels and error of ``Row``."""
+    """surface, pixels and error of ``Row``, from pixels drawn at random from every photo."""
     from scipy.spatial import cKDTree
 
     near = WITHIN * truth.diagonal
     rng = np.random.default_rng(0)
-    asked, answers, hit, total = [], [], 0, 0
-    errors = []
+    asked, answers, errors, hits = [], [], [], []
     for number, photo in enumerate(found.photos):
-        assert photo.camera is not None
-        z, true = _z(photo), truth.z[number]
-        camera = photo.camera.resized(z.shape[1], z.shape[0])
-        rays = camera.rays()[1] @ camera.world_from_camera[:3, :3]
-        off = np.abs(z - true) * np.linalg.norm(rays, axis=-1)
-        visible = np.isfinite(true) & (_seen_by(found, truth, number) >= SEEN_BY)
+        z, true, camera = _z(photo), truth.z[number], _camera(photo)
+        pixels = _drawn(np.isfinite(true), rng, _ASKED)
+        places = _places(camera, true, pixels)
+        ray = (places - camera.position) @ camera.world_from_camera[:3, :3] / true[pixels][:, None]  # z is 1
+        off = np.abs(z[pixels] - true[pixels])
+        visible = _seen_by(truth, found, number, places) >= SEEN_BY
         with np.errstate(invalid="ignore"):
-            hit += int((visible & (off <= near)).sum())
-        total += int(visible.sum())
-        both = np.isfinite(z) & np.isfinite(true)
-        errors.append((np.abs(z - true) * np.abs((rays * truth.normals[number]).sum(-1)))[both])
-        asked.append(_places(camera, true, visible, rng, _ASKED // len(found.photos)))
-        answers.append(_places(camera, z, np.isfinite(z), rng, _ANSWERS // len(found.photos)))
-    points = np.concatenate(answers)
-    if not len(points) or not total:
+            hits.append((off * np.linalg.norm(ray, axis=1) <= near)[visible])
+        errors.append((off * np.abs((ray * truth.normals[number][pixels]).sum(1)))[np.isfinite(off)])
+        asked.append(places[visible])
+        answers.append(_places(camera, z, _drawn(np.isfinite(z), rng, _ANSWERS)))
+    points, wanted, every = np.concatenate(answers), np.concatenate(asked), np.concatenate(errors)
+    if not len(points) or not len(wanted) or not len(every):
         return 0.0, 0.0, float("nan")
-    away = cKDTree(points).query(np.concatenate(asked), distance_upper_bound=near)[0]
-    return float((away <= near).mean()), hit / total, float(np.median(np.concatenate(errors))) / truth.diagonal
+    away = cKDTree(points).query(wanted, distance_upper_bound=near)[0]
+    return float((away <= near).mean()), float(np.concatenate(hits).mean()), float(np.median(every)) / truth.diagonal
 
 
-def _places(camera: Camera, z: FloatArray, where: NDArray[np.bool_], rng: np.random.Generator, most: int) -> Floats:
-    """World points (N, 3) of at most ``most`` pixels."""
+def _camera(photo: Photo) -> Camera:
+    """The photo's camera at the size of its depth map."""
+    assert photo.camera is not None
+    height, width = _z(photo).shape
+    return photo.camera.resized(width, height)
+
+
+def _drawn(where: NDArray[np.bool_], rng: np.random.Generator, most: int) -> tuple[NDArray[np.int64], ...]:
+    """Rows and columns of at most ``most`` pixels."""
     rows, columns = np.nonzero(where)
     kept = rng.permutation(len(rows))[:most]
-    rows, columns = rows[kept], columns[kept]
-    return camera.unproject(np.stack([columns + 0.5, rows + 0.5], -1), z[rows, columns])
+    return rows[kept], columns[kept]
 
 
-def _seen_by(found: Capture, truth: Truth, number: int) -> NDArray[np.int64]:
-    """(H, W): photos that show the true place of a pixel, itself among them."""
-    own = found.photos[number].camera
-    assert own is not None
-    z = truth.z[number]
-    camera = own.resized(z.shape[1], z.shape[0])
-    places = camera.unproject(np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in z.shape[::-1])), -1), np.nan_to_num(z))
-    count = np.where(np.isfinite(z), 1, 0)
+def _places(camera: Camera, z: FloatArray, pixels: tuple[NDArray[np.int64], ...]) -> Floats:
+    """World points (N, 3) of pixels (rows, columns)."""
+    rows, columns = pixels
+    return camera.unproject(np.stack([columns + 0.5, rows + 0.5], -1), z[pixels])
+
+
+def _seen_by(truth: Truth, found: Capture, number: int, places: Floats) -> NDArray[np.int64]:
+    """(N,): photos that show true places of a photo, itself among them."""
+    count = np.ones(len(places), np.int64)
     for other, photo in enumerate(found.photos):
-        if other == number or photo.camera is None:
+        if other == number:
             continue
         there = truth.z[other]
-        at, depth = photo.camera.resized(there.shape[1], there.shape[0]).project(places)
-        at = np.nan_to_num(at, nan=-1.0, posinf=-1.0, neginf=-1.0)
+        at, depth = _camera(photo).project(places)
         inside = (depth > 0) & (at > 0).all(-1) & (at < there.shape[::-1]).all(-1)
-        x, y = (np.where(inside, at[..., k], 0).astype(int) for k in (0, 1))
+        x, y = (np.where(inside, at[:, k], 0).astype(int) for k in (0, 1))
         with np.errstate(invalid="ignore"):
-            count += inside & (np.abs(there[y, x] - depth) < 0.01 * depth) & np.isfinite(z)
+            count += inside & (np.abs(there[y, x] - depth) < 0.01 * depth)
     return count
 
 
 def agreement(found: Capture, photos: int = SEEN_BY) -> float:
     """Of all measured depths, the share on which at least so many photos agree by their own (filtered) depth."""
-    good = total = 0
+    rng, good, total = np.random.default_rng(0), 0, 0
     for number, photo in enumerate(found.photos):
-        assert photo.camera is not None
-        z = _z(photo)
-        camera = photo.camera.resized(z.shape[1], z.shape[0])
-        rows, columns = np.nonzero(np.isfinite(z))
-        here = np.stack([columns + 0.5, rows + 0.5], -1)
-        places = camera.unproject(here, z[rows, columns])
-        count = np.ones(len(rows), int)
+        z, camera = _z(photo), _camera(photo)
+        pixels = _drawn(np.isfinite(z), rng, _ASKED)
+        here, places = np.stack([pixels[1] + 0.5, pixels[0] + 0.5], -1), _places(camera, z, pixels)
+        count = np.ones(len(places), int)
         for other, partner in enumerate(found.photos):
             if other != number:
-                count += _comes_back(partner, camera, here, z[rows, columns], places)
+                count += _comes_back(partner, camera, here, z[pixels], places)
         good += int((count >= photos).sum())
-        total += len(rows)
+        total += len(places)
     return good / total if total else float("nan")
 
 
 def _comes_back(partner: Photo, camera: Camera, here: Floats, depth: FloatArray, places: Floats) -> NDArray[np.bool_]:
     """Whether the partner measured the same places."""
-    assert partner.camera is not None
-    there = _z(partner)
-    lens = partner.camera.resized(there.shape[1], there.shape[0])
+    there, lens = _z(partner), _camera(partner)
     at, front = lens.project(places)
     inside = (front > 0) & (at > 0).all(-1) & (at < there.shape[::-1]).all(-1)
     x, y = (np.where(inside, at[:, k], 0).astype(int) for k in (0, 1))

@@ -25,7 +25,7 @@ const setup = `
   renderer.setSize(v.width, v.height);
   document.body.appendChild(renderer.domElement);
   const camera = new THREE.PerspectiveCamera(v.yfov_deg, v.width / v.height, 0.01, 1000);
-  camera.position.set(...v.eye); camera.up.set(0, 1, 0); camera.lookAt(...v.target);
+  camera.position.set(...v.eye); camera.up.set(...(v.up || [0, 1, 0])); camera.lookAt(...v.target);
 `;
 const pages = {
   spark: `
@@ -50,6 +50,7 @@ const pages = {
   const shown = new GS.Viewer({
     selfDrivenMode: false, renderer, camera, useBuiltInControls: false, rootElement: document.body,
     sharedMemoryForWorkers: false, gpuAcceleratedSort: false, sphericalHarmonicsDegree: 2,
+    sceneRevealMode: GS.SceneRevealMode.Instant,
   });
   await shown.addSplatScene('/${name}', { splatAlphaRemovalThreshold: 1, showLoadingUI: false, progressiveLoad: false });
   window.count = shown.getSplatMesh().getSplatCount();

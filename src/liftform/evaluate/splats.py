@@ -142,6 +142,8 @@ def parted(path: Path, capture: Capture) -> tuple[Capture, list[Photo]]:
         split[photo.source] == "test" if photo.source in split else k % _EVERY == 0
         for k, photo in enumerate(capture.photos)
     ]
+    # Points that come with a set may be its truth, or were found in the pictures that are held out.
+    capture = replace(capture, sparse=None)
     rest = tuple(photo for photo, out in zip(capture.photos, held, strict=True) if not out)
     return replace(capture, photos=rest), [photo for photo, out in zip(capture.photos, held, strict=True) if out]
 

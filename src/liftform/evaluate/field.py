@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,12 +18,10 @@ from ..reconstruct.field import FieldOptions, field
 from ..reconstruct.field.view import background_of, bricks_of, view
 from ..reconstruct.rays import FloatArray, alpha_of
 from ..runtime import Runtime
+from .held_out import parted
 from .metrics import psnr
 
 HEAD = ("method", "pictures", "held out", "PSNR dB", "worst dB", "SSIM", "s to learn", "s a view")
-#: Every so many pictures one is held out, where the set's file does not say which.
-_EVERY = 8
-
 #: Camera's photo -> picture (H, W, 3) on the evaluation's background.
 Draw = Callable[[Photo], FloatArray]
 
@@ -91,12 +88,7 @@ def split(folder: Path, side: int, masks: bool = True) -> tuple[Capture, tuple[P
     whole = straight(photos(folder, PhotosOptions(max_side=side)), even=False)
     if not masks:
         whole = replace(whole, photos=tuple(replace(p, mask=None, alpha=None) for p in whole.photos))
-    facts = folder / "transforms.json"
-    frames = json.loads(facts.read_text(encoding="utf-8"))["frames"] if facts.is_file() else []
-    named = {Path(f["file_path"]).name for f in frames if f.get("split") in ("test", "val")}
-    named = named or {photo.source for photo in whole.photos[::_EVERY]}
-    held = tuple(photo for photo in whole.photos if photo.source in named)
-    return replace(whole, photos=tuple(p for p in whole.photos if p.source not in named)), held
+    return parted(folder, whole)
 
 
 def _warm(capture: Capture, seed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from ..files import whole_file
 from ..photoset.posed import is_photo_set
 from ..render import Scene
 from ..runtime import Runtime
+from .held_out import parted
 from .metrics import psnr, silhouette_iou, surface_points
 from .tables import Grid
 
@@ -30,8 +30,8 @@ Floats = NDArray[np.floating[Any]]
 Show = Callable[[argparse.Namespace, list[Grid], dict[str, Any]], None]
 
 HEAD = ("set", "pictures", "held out", "faces", "IoU", "inside hull", "Chamfer %", "seen part %", "PSNR", "s", "said")
-#: Points on each surface, and which picture of a set is held out where the set does not say.
-_POINTS, _EVERY = 100_000, 8
+#: Points on each surface.
+_POINTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def score(path: Path, args: argparse.Namespace, options: Any) -> Row:
     from ..reconstruct.implicit import learned
 
     capture = opened(path, args.max_side, args.masks)
-    train, test = split(path, capture)
+    train, test = parted(path, capture)
     start = time.perf_counter()
     found = learned(train, options, Runtime(seed=args.seed))
     seconds = time.perf_counter() - start
@@ -136,22 +136,6 @@ def opened(path: Path, max_side: int, masks: str) -> Capture:
         stage = registry.factory("mask", name)(registry.options_class("mask", name)(), Runtime())
         capture = replace(capture, photos=tuple(stage(Capture((photo,))).photo for photo in capture.photos))
     return straight(capture)
-
-
-def split(path: Path, capture: Capture) -> tuple[Capture, tuple[Photo, ...]]:
-    """What is learned from, and the pictures held out: those that transforms.json calls test, else every eighth of
-    sets of sixteen or more."""
-    told = path / "transforms.json"
-    frames = json.loads(told.read_text(encoding="utf-8"))["frames"] if told.is_file() else []
-    test = {Path(frame["file_path"]).stem for frame in frames if frame.get("split") == "test"}
-    if test:
-        out = [Path(photo.source).stem in test for photo in capture.photos]
-    else:
-        out = [len(capture.photos) >= 16 and i % _EVERY == _EVERY - 1 for i in range(len(capture.photos))]
-    train = tuple(photo for photo, away in zip(capture.photos, out, strict=True) if not away)
-    held = tuple(photo for photo, away in zip(capture.photos, out, strict=True) if away)
-    known = None if (path / "mesh.ply").is_file() else capture.sparse  # points beside a true mesh are part of the truth
-    return replace(capture, photos=train, sparse=known), held
 
 
 def silhouettes(mesh: Mesh, photos: tuple[Photo, ...]) -> tuple[float, float]:

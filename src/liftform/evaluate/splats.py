@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from ..errors import InputNotFoundError, LiftformError
 from ..files import whole_file
 from ..photoset.posed import is_photo_set
 from ..runtime import Runtime
+from .held_out import parted
 from .metrics import psnr
 from .tables import Grid
 
@@ -27,8 +27,6 @@ Floats = NDArray[np.floating[Any]]
 Show = Callable[[argparse.Namespace, list[Grid], dict[str, Any]], None]
 
 HEAD = ("set", "pictures", "held out", "begun from", "splats", "steps", "PSNR", "SSIM", "s", "PLY MB", "SPZ MB", "said")
-#: Which picture of a set is held out where the set does not say: the first of every eight.
-_EVERY = 8
 
 
 @dataclass(frozen=True)
@@ -130,22 +128,6 @@ def score(path: Path, options: Any, runtime: Runtime, output: Path | None = None
         len(packed[0]),
         len(packed[1]),
     )
-
-
-def parted(path: Path, capture: Capture) -> tuple[Capture, list[Photo]]:
-    """The pictures to learn from and those held out: as transforms.json says, else the first of every eight."""
-    split = {}
-    if (path / "transforms.json").is_file():
-        frames = json.loads((path / "transforms.json").read_text(encoding="utf-8"))["frames"]
-        split = {Path(frame["file_path"]).name: frame["split"] for frame in frames if "split" in frame}
-    held = [
-        split[photo.source] == "test" if photo.source in split else k % _EVERY == 0
-        for k, photo in enumerate(capture.photos)
-    ]
-    # Points that come with a set may be its truth, or were found in the pictures that are held out.
-    capture = replace(capture, sparse=None)
-    rest = tuple(photo for photo, out in zip(capture.photos, held, strict=True) if not out)
-    return replace(capture, photos=rest), [photo for photo, out in zip(capture.photos, held, strict=True) if out]
 
 
 def with_points(train: Capture) -> Capture:

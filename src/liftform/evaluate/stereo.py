@@ -186,7 +186,8 @@ def _opened(case: Case) -> tuple[Capture, Truth | None]:
     if case.limit:
         placed = placed[:: -(-len(placed) // case.limit)]
     capture = straight(replace(capture, photos=tuple(placed)))
-    return capture, _truth_of_mesh(folder / "mesh.ply", capture)
+    truth = _truth_of_mesh(folder / "mesh.ply", capture)
+    return (replace(capture, sparse=None), truth) if truth else (capture, None)  # such points may be part of the truth
 
 
 def _truth_of_mesh(path: Path, capture: Capture) -> Truth | None:

@@ -29,7 +29,8 @@ def rendered(number: int, size: int, views: int) -> tuple[Capture, Truth]:
     scene = _scene(number)
     rng = np.random.default_rng([_SEED, number, 1])
     alone = number % 2 == 1
-    low, high = np.percentile(scene.marks, [0, 100], axis=0)
+    whole = scene.world.corners.reshape(-1, 3) if alone else scene.marks
+    low, high = whole.min(0), whole.max(0)
     centre, reach = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     distance = (1.1 if alone else 0.95) * reach / np.sin(_YFOV / 2)
     step = 2 * np.pi / max(views / 2, 1) if alone and views >= 24 else _STEP

@@ -30,19 +30,21 @@ _INFINITE = 1e-3
 @dataclass(frozen=True)
 class Plan:
     """Sweeps of a level. planes: random planes tried at the start; then sweeps without and with the geometric error;
-    each sweep tries ``draws`` = (random, changed, by most pixels of disparity, by most slant)."""
+    each sweep tries the planes of 4 near neighbours or 4 far ones too, and ``draws`` = (random, changed, by most pixels
+    of disparity, by most slant)."""
 
     planes: int
     plain: int
     geometric: int
+    arms: int
     draws: tuple[int, int, float, float]
 
 
 #: By level, the coarsest first; between are those between the first and the last.
 FIRST, BETWEEN, LAST = (
-    Plan(40, 4, 2, (2, 2, 2.0, 0.4)),
-    Plan(0, 0, 3, (1, 3, 1.0, 0.3)),
-    Plan(0, 0, 2, (1, 3, 0.7, 0.2)),
+    Plan(40, 4, 2, 8, (2, 2, 2.0, 0.4)),
+    Plan(0, 0, 3, 8, (1, 3, 1.0, 0.3)),
+    Plan(0, 0, 2, 4, (1, 3, 0.7, 0.2)),
 )
 
 
@@ -286,7 +288,7 @@ class _Work:
         for step in range(count):
             random, changed, far, turn = plan.draws
             fade = 0.6**step
-            draws = (random, changed, np.float32(far * fade), np.float32(turn * fade))
+            draws = (plan.arms, random, changed, np.float32(far * fade), np.float32(turn * fade))
             for colour in (0, 1):
                 patchmatch.sweep(
                     self.sheet.planes, self.sheet.cost, self.view, self.others, hints, colour, step, draws, seed

@@ -382,12 +382,13 @@ def sweep(
 ) -> None:
     """One half sweep: every pixel of a colour tries its neighbours' planes, hints and changes of its own.
 
-    hints (K, H, W, 3): planes to try, w = 0 where there is none. draws: (random planes, changed planes, largest change
-    in pixels of disparity, largest change of slant).
+    hints (K, H, W, 3): planes to try, w = 0 where there is none. draws: (arms that are looked along, 4 near or
+    8, random planes, changed planes, largest change in pixels of disparity, largest change of slant).
     """
     grey, mask, lens, bounds, favour, own, prior, geometric = view
     height, width = grey.shape
     views, channels, most = len(favour), own.shape[2], 1 + _NEAR + len(hints)
+    arms, random, changed, far, turn = draws
     for y in prange(height):
         ref, weight = np.empty(SAMPLES, np.float32), np.empty(SAMPLES, np.float32)
         tried, costs = np.empty((most, 3), np.float32), np.empty((most, views), np.float32)
@@ -399,7 +400,7 @@ def sweep(
             mean, var = _patch(grey, mask, x, y, ref, weight)
             _described(own, x, y, width, height, words)
             fx, fy = np.float32(x), np.float32(y)
-            count = _gather(planes, cost, mask, hints, x, y, lens, bounds, tried)
+            count = _gather(planes, cost, mask, hints, x, y, lens, bounds, arms, tried)
             if count == 0:
                 continue
             for i in range(count):
@@ -416,7 +417,6 @@ def sweep(
                 if total < least:
                     best, least = i, total
             plane = (tried[best, 0], tried[best, 1], tried[best, 2])
-            random, changed, far, turn = draws
             for k in range(random + changed):
                 number = 8 * k + 1024 * (2 * step + colour)
                 if k < random:
@@ -450,8 +450,10 @@ def _pixel(others: Any, chosen: Any, x: Any, y: Any, w: Any) -> Any:
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _gather(planes: Any, cost: Any, mask: Any, hints: Any, x: int, y: int, lens: Any, bounds: Any, tried: Any) -> int:
-    """Planes to try at a pixel: its own, the best of every arm, the hints; how many."""
+def _gather(
+    planes: Any, cost: Any, mask: Any, hints: Any, x: int, y: int, lens: Any, bounds: Any, arms: int, tried: Any
+) -> int:
+    """Planes to try at a pixel: its own, the best of each of so many arms, the hints; how many."""
     height, width = cost.shape
     fx, fy = np.float32(x), np.float32(y)
     count = 0
@@ -459,7 +461,7 @@ def _gather(planes: Any, cost: Any, mask: Any, hints: Any, x: int, y: int, lens:
     if own[0] > 0:
         tried[0, 0], tried[0, 1], tried[0, 2] = own
         count = 1
-    for arm in range(_NEAR):
+    for arm in range(arms):
         bi, bj, least = -1, -1, np.float32(1.99)
         for k in range(11):
             dx, dy = _ACROSS[arm, k], _DOWN[arm, k]

@@ -13,8 +13,8 @@ _EVERY = 8
 
 
 def parted(folder: Path, capture: Capture) -> tuple[Capture, tuple[Photo, ...]]:
-    """The capture without, and the photos that are held out: those whose "split" in transforms.json is test or val, else
-    every eighth.
+    """The capture without, and the photos that are held out: those that transforms.json calls test or val in "split",
+    else every eighth.
 
     Points that came with the set are dropped: they may be its truth, or were found in pictures that are held out.
     """

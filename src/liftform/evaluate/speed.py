@@ -18,7 +18,7 @@ from ..errors import InputNotFoundError, LiftformError
 from .tables import Grid
 
 #: What liftform promises on two cores, in seconds and MB.
-LIMITS = {"warm": 3.0, "cold": 8.0, "memory": 1500.0, "help": 0.5, "weights": 25.0}
+LIMITS = {"warm": 3.0, "cold": 8.0, "memory": 1500.0, "help": 0.5, "weights": 30.0}
 TWELVE_MEGAPIXELS = (4000, 3000)
 
 

@@ -15,13 +15,13 @@ FORMATS = {
     ".glb": "glTF 2.0, textured, for engines, viewers and the web",
     ".obj": "Wavefront OBJ with .mtl and textures beside it, true quads",
     ".ply": "vertex colours and how far each vertex was seen, or a point cloud, or splats",
-    ".spz": "splats of photo sets, packed",
-    ".las": "points of photo sets, for surveying tools",
     ".stl": "geometry alone, for printing",
     ".3mf": "geometry with colours in millimetres, for printing",
     ".usdz": "USD in one file, for AR on Apple devices (extra usd)",
     ".usda": "USD as text, textures beside it, true quads (extra usd)",
     ".usdc": "USD, binary, textures beside it, true quads (extra usd)",
+    ".spz": "splats of photo sets, packed",
+    ".las": "points of photo sets, for surveying tools",
 }
 
 

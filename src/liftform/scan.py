@@ -41,6 +41,7 @@ STAGES = (
         "mapping",
         "choose",
         "stereo",
+        "sky",
         "fusion",
         "implicit",
         "field",
@@ -246,9 +247,19 @@ class Road(PosesRoad):
         """A mesh, field or splats in the cameras' world; of stereo, the photos with depths beside the mesh."""
         method = method_of(capture)
         if method == "stereo":
-            measured = self._kept("stereo", world)
+            measured = self._run("sky", self._below_sky, self._kept("stereo", world))
             return measured, self._stage("fusion", measured)
         return world, self._stage(_MAKES[method], world)
+
+    def _below_sky(self, capture: Capture) -> Capture:
+        """The depths without the sky, as the network for single pictures sees it."""
+        from .photoset.sky import without_sky
+
+        name = registry.default("depth")
+        estimate = registry.factory("depth", name)(
+            registry.options_class("depth", name)(), replace(self.runtime, progress=silent)
+        )
+        return without_sky(capture, estimate)
 
     def _kept(self, stage: str, capture: Capture) -> Capture:
         """A stage whose result is kept in a folder, where that was asked for, and taken from there."""

@@ -43,7 +43,7 @@ class Plan:
 #: By level, the coarsest first; between are those between the first and the last.
 FIRST, BETWEEN, LAST = (
     Plan(40, 4, 2, 8, (2, 2, 2.0, 0.4)),
-    Plan(0, 0, 3, 8, (1, 3, 1.0, 0.3)),
+    Plan(0, 0, 2, 8, (1, 3, 1.0, 0.3)),
     Plan(0, 0, 2, 4, (1, 3, 0.7, 0.2)),
 )
 
